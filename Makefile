@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python,.venv/bin/python)
+LAB := $(VENV_PYTHON) -m jupyter lab --ServerApp.ip=localhost --ServerApp.allow_root=True \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=
+
+.PHONY: lab run test bench clean setup lock save
+
+lab: setup            ## open JupyterLab on the first notebook
+	$(LAB) notebooks/01_load_a_pair.ipynb
+
+run: setup            ## execute every notebook; executed copies and pages go to build/
+	$(VENV_PYTHON) tools/notebooks.py run
+
+test: setup           ## format, lint, types, tests, and every notebook cell by cell, without a network
+	$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "Cure: $(VENV_PYTHON) -m ruff format ."; exit 1; }
+	$(VENV_PYTHON) -m ruff check --quiet .
+	$(VENV_PYTHON) -m mypy --no-error-summary
+	$(VENV_PYTHON) tools/offline.py -m pytest
+
+clean:                ## remove what was made; the next call sets up again
+	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+save: setup           ## for authors: execute the notebooks and store what they print
+	$(VENV_PYTHON) tools/notebooks.py save
+
+lock:                 ## for maintainers: pin requirements.in again (needs uv)
+	uv pip compile requirements.in --universal --fork-strategy fewest --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --upgrade --quiet --output-file requirements.txt
+
+setup:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.13, or name yours: make PYTHON=..."; exit 1; }
+	@$(PYTHON) tools/bootstrap.py
