@@ -253,7 +253,7 @@ def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
     Raises DataError for any other value, with how many pixels have it.
     """
     counts = np.bincount(mask.ravel(), minlength=256)
-    allowed = range(n_classes) if n_classes > 1 else (0, 1 if counts[1] else 255)
+    allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] else 1)
     stray = [value for value in np.flatnonzero(counts) if value not in allowed]
     if stray:
         found = _first([f"{value} ({counts[value]} pixels)" for value in stray])

@@ -38,8 +38,8 @@ METAL = {  # RGB gains on the grey photograph, from the darkest to the brightest
 }
 TINT = {
     "grass": ((0.62, 0.80, 0.34), (0.86, 0.86, 0.46)),
-    "gravel": ((0.78, 0.78, 0.78), (0.92, 0.82, 0.66)),
-    "brick": ((0.86, 0.62, 0.50), (0.98, 0.84, 0.70)),
+    "gravel": ((0.64, 0.64, 0.66), (0.82, 0.74, 0.60)),
+    "brick": ((0.80, 0.60, 0.50), (0.95, 0.84, 0.72)),
 }
 
 
@@ -108,15 +108,17 @@ def make_picture(number, split, coins):
     light = rng.uniform(0, 2 * np.pi)
     away = 3 * np.array([np.sin(light), np.cos(light)])
     placed: list[tuple[np.ndarray, float]] = []
-    numbers = rng.choice(COINS[split], size=rng.integers(1, len(COINS["validation"]) + 1), replace=False)
-    for coin in map(int, numbers):
-        scale = rng.uniform(1.2, 1.8)
+    numbers = []
+    for coin in map(int, rng.choice(COINS[split], size=rng.integers(1, 5), replace=False)):
+        scale = rng.uniform(1.3, 2.0)
         radius = scale * max(coins[coin - 1][0].shape) / 2
-        centre = rng.uniform(0.08 * SIZE, 0.92 * SIZE, 2)
-        while any(np.hypot(*(centre - c)) < radius + r - 4 for c, r in placed):
-            centre = rng.uniform(0.08 * SIZE, 0.92 * SIZE, 2)
-        placed.append((centre, radius))
-        grey, alpha = lay(coins[coin - 1], centre, scale, rng.uniform(0, 2 * np.pi))
+        tries = rng.uniform(0.08 * SIZE, 0.92 * SIZE, (100, 2))
+        free = [c for c in tries if all(np.hypot(*(c - p)) > radius + r - 4 for p, r in placed)]
+        if not free:  # no room left in this picture
+            continue
+        placed.append((free[0], radius))
+        numbers.append(coin)
+        grey, alpha = lay(coins[coin - 1], free[0], scale, rng.uniform(0, 2 * np.pi))
         shadow = ndimage.gaussian_filter(ndimage.shift(alpha, away, order=1), 2.5)
         image *= 1 - 0.55 * shadow[..., None]
         metal = COPPER if coin in COPPER_COINS else SILVER
@@ -127,7 +129,7 @@ def make_picture(number, split, coins):
     slope = -(rows * np.sin(light) + columns * np.cos(light))
     image *= (rng.uniform(0.85, 1.15) + rng.uniform(0, 0.25) * slope)[..., None]
     image = filters.gaussian(image, 0.5, channel_axis=-1) + rng.normal(0, 0.012, image.shape)
-    return (image.clip(0, 1) * 255).round().astype(np.uint8), classes, ground, sorted(map(int, numbers))
+    return (image.clip(0, 1) * 255).round().astype(np.uint8), classes, ground, sorted(numbers)
 
 
 def write_sample(folder: Path) -> None:

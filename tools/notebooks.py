@@ -1,0 +1,124 @@
+"""Execute the notebooks in order, each in a fresh kernel.
+
+python tools/notebooks.py run    executed copies and HTML pages in build/, the notebooks untouched
+python tools/notebooks.py save   what they print is stored in them, and their line of links renewed
+"""
+
+import re
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+BUILD = ROOT / "build"
+LINKS = "<!-- links -->"
+# What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
+TENSORFLOW_STARTS = re.compile(r"^(WARNING: All log messages before absl|I\d{4} ).*\n?", re.MULTILINE)
+
+
+def title(notebook: nbformat.NotebookNode) -> str:
+    return notebook.cells[0].source.splitlines()[0].removeprefix("# ")
+
+
+def links(path: Path) -> str:
+    """The line previous · contents · next of a notebook, as Markdown."""
+    place = NOTEBOOKS.index(path)
+    parts = ["[Contents](../README.md#the-notebooks)"]
+    if place > 0:
+        parts.insert(0, f"[← {title(nbformat.read(NOTEBOOKS[place - 1], 4))}]({NOTEBOOKS[place - 1].name})")
+    if place + 1 < len(NOTEBOOKS):
+        parts.append(f"[{title(nbformat.read(NOTEBOOKS[place + 1], 4))} →]({NOTEBOOKS[place + 1].name})")
+    return f"{LINKS} {' · '.join(parts)}"
+
+
+class PeakMemory(threading.Thread):
+    """The largest resident memory, in bytes, of a process and its children, looked at 20 times a second."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.process, self.peak, self.done = psutil.Process(pid), 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.05):
+            with suppress(psutil.Error):
+                tree = [self.process, *self.process.children(recursive=True)]
+                self.peak = max(self.peak, sum(process.memory_info().rss for process in tree))
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Run one notebook in its own folder and print a progress line with its seconds and peak memory."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        notebook,
+        timeout=900,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": path.parent}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    print(f"{path.name:32s}", end="", flush=True)
+    start = time.monotonic()
+    with client.setup_kernel():
+        memory = PeakMemory(client.km.provisioner.pid)
+        memory.start()
+        try:
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
+        finally:
+            memory.done.set()
+    print(f"{time.monotonic() - start:6.0f} s {memory.peak / 1e9:6.2f} GB", flush=True)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                output.text = TENSORFLOW_STARTS.sub("", output.text)
+            if output.output_type == "error":  # a traceback shows the folders of this computer
+                output.traceback = [f"{output.ename}: {output.evalue}"]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return notebook
+
+
+def run() -> None:
+    BUILD.mkdir(exist_ok=True)
+    exporter = HTMLExporter(template_name="lab")
+    for path in NOTEBOOKS:
+        notebook = execute(path)
+        nbformat.write(notebook, BUILD / path.name)
+        page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title(notebook)}})
+        (BUILD / path.with_suffix(".html").name).write_text(page, encoding="utf-8")
+
+
+def save(paths: list[Path]) -> None:
+    for path in paths:
+        notebook = execute(path)
+        first = notebook.cells[0]
+        first.source = re.sub(f"^{LINKS}.*$", links(path), first.source, flags=re.MULTILINE)
+        nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    try:
+        if sys.argv[1:] == ["run"]:
+            run()
+        elif sys.argv[1:2] == ["save"]:
+            save([path for path in NOTEBOOKS if not sys.argv[2:] or path.name.startswith(tuple(sys.argv[2:]))])
+        else:
+            sys.exit(__doc__)
+    except CellExecutionError as error:
+        sys.exit(f"\nA cell failed:\n{error}")
