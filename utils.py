@@ -464,29 +464,34 @@ def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> Pictur
     return Picture(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")
 
 
-def plot_batch(images: np.ndarray, masks: np.ndarray, names: Sequence[str], columns: int = 4) -> Picture:
-    """Show the overlays of a batch, images (B, H, W, C) and masks (B, H, W, 1 or n), one panel each."""
+def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> Picture:
+    """Show a batch, images (B, H, W, C), one panel each, under its masks (B, H, W, 1 or n) if there are any."""
     figure, axes = _panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
-    for axis, image, mask, name in zip(axes.flat, images, masks, names, strict=False):
-        axis.imshow(overlay(image, mask))
+    for index, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
+        axis.imshow(images[index] if masks is None else overlay(images[index], masks[index]))
         axis.set_title(name)
-    shares = ", ".join(f"{name} {_share(mask):.1%}" for name, mask in zip(names, masks, strict=True))
-    return Picture(figure, f"Share of the pixels in the mask: {shares}")
+    if masks is None:
+        means = [
+            f"{name} {np.array2string(np.mean(image, (0, 1)), precision=0)}"
+            for name, image in zip(names, images, strict=True)
+        ]
+        return Picture(figure, f"Mean of each channel: {', '.join(means)}")
+    shares = [f"{name} {_share(mask):.1%}" for name, mask in zip(names, masks, strict=True)]
+    return Picture(figure, f"Share of the pixels in the mask: {', '.join(shares)}")
 
 
 def plot_history(history: dict[str, list[float]]) -> Picture:
-    """Draw the learning curves in `fit(...).history`: a panel each for the loss and the metrics."""
-    metrics = [name for name in history if f"val_{name}" in history]
-    figure = Figure(figsize=(4.2 * len(metrics), 3.2), layout="constrained")
-    for axis, name in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        epochs = range(1, len(history[name]) + 1)
+    """Draw the learning curves in `fit(...).history`: a panel each for loss, metrics and learning rate."""
+    names = [name for name in history if not name.startswith("val_")]
+    epochs = range(1, len(history["loss"]) + 1)
+    figure = Figure(figsize=(3.6 * len(names), 3), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot(epochs, history[name], color=COLOURS[4], marker="o", label="training")
-        axis.plot(epochs, history[f"val_{name}"], color=COLOURS[5], marker="s", linestyle="--", label="validation")
-        axis.set(title=name, xlabel="epoch", ylabel=name)
-        axis.legend()
-    ends = ", ".join(
-        f"{name} {history[name][-1]:.2f} (validation {history[f'val_{name}'][-1]:.2f})" for name in metrics
-    )
+        if f"val_{name}" in history:
+            axis.plot(epochs, history[f"val_{name}"], color=COLOURS[5], marker="s", linestyle="--", label="validation")
+            axis.legend()
+        axis.set(title=name, xlabel="epoch", ylim=(0, None))
+    ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
     return Picture(figure, f"After {len(epochs)} epochs: {ends}")
 
 

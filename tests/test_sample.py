@@ -2,13 +2,13 @@
 
 import csv
 import hashlib
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
-from utils import SAMPLE, check_sample, find_pairs, read_mask, read_pair, read_split
 
 from data_sample import make_sample
+from utils import SAMPLE, check_sample, find_pairs, read_mask, read_pair, read_split
 
 STEMS = [f"{number:04d}" for number in range(1, 97)]
 
@@ -55,7 +55,7 @@ def test_every_class_is_found_in_every_split(table):
 def test_the_split_is_64_16_16_and_holds_each_pair_once():
     split = read_split()
     assert {name: len(stems) for name, stems in split.items()} == {"train": 64, "validation": 16, "test": 16}
-    assert sorted(sum(split.values(), [])) == STEMS
+    assert sorted(chain(*split.values())) == STEMS
 
 
 def test_no_coin_is_in_two_splits(table):

@@ -2,9 +2,11 @@
 
 python tools/notebooks.py run    executed copies and HTML pages in build/, the notebooks untouched
 python tools/notebooks.py save   what they print is stored in them, and their line of links renewed
+                                 (`save 02 03` takes only those whose names begin so)
 """
 
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -37,7 +39,7 @@ def links(path: Path) -> str:
         parts.insert(0, f"[← {title(nbformat.read(NOTEBOOKS[place - 1], 4))}]({NOTEBOOKS[place - 1].name})")
     if place + 1 < len(NOTEBOOKS):
         parts.append(f"[{title(nbformat.read(NOTEBOOKS[place + 1], 4))} →]({NOTEBOOKS[place + 1].name})")
-    return f"{LINKS} {' · '.join(parts)}"
+    return f"{' · '.join(parts)} {LINKS}"
 
 
 class PeakMemory(threading.Thread):
@@ -70,8 +72,9 @@ def execute(path: Path) -> nbformat.NotebookNode:
     )
     print(f"{path.name:32s}", end="", flush=True)
     start = time.monotonic()
-    with client.setup_kernel():
-        memory = PeakMemory(client.km.provisioner.pid)
+    with client.setup_kernel(stderr=subprocess.DEVNULL):  # what is said there is in the notebook too
+        assert client.km is not None and client.km.provisioner is not None
+        memory = PeakMemory(client.km.provisioner.pid)  # type: ignore[attr-defined]
         memory.start()
         try:
             for index, cell in enumerate(notebook.cells):
@@ -104,12 +107,14 @@ def run() -> None:
         (BUILD / path.with_suffix(".html").name).write_text(page, encoding="utf-8")
 
 
-def save(paths: list[Path]) -> None:
-    for path in paths:
-        notebook = execute(path)
-        first = notebook.cells[0]
-        first.source = re.sub(f"^{LINKS}.*$", links(path), first.source, flags=re.MULTILINE)
-        nbformat.write(notebook, path)
+def save(names: tuple[str, ...]) -> None:
+    for path in [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.ipynb"))]:
+        if path.name.startswith(names):
+            notebook = execute(path)
+            if path in NOTEBOOKS:
+                first = notebook.cells[0]
+                first.source = re.sub(f"^.*{LINKS}$", links(path), first.source, flags=re.MULTILINE)
+            nbformat.write(notebook, path)
 
 
 if __name__ == "__main__":
@@ -117,7 +122,7 @@ if __name__ == "__main__":
         if sys.argv[1:] == ["run"]:
             run()
         elif sys.argv[1:2] == ["save"]:
-            save([path for path in NOTEBOOKS if not sys.argv[2:] or path.name.startswith(tuple(sys.argv[2:]))])
+            save(tuple(sys.argv[2:]) or ("",))
         else:
             sys.exit(__doc__)
     except CellExecutionError as error:

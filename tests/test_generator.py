@@ -1,0 +1,340 @@
+"""The data generator: what a batch is, in which order batches come, and what Keras makes of both."""
+
+import inspect
+import pickle
+import random
+import re
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generator import DataGenerator
+from utils import DataError, flip_and_turn
+
+
+@pytest.fixture
+def make(folders):
+    """Make a generator over the 13 pairs of `folders`."""
+
+    def make(batch_size=4, img_size=8, ids=None, masks=None, **options):
+        return DataGenerator(ids or folders.ids, folders.imgs, masks or folders.masks, batch_size, img_size, **options)
+
+    return make
+
+
+def numbers(images):
+    """Which pairs of `folders` a batch holds: image n is grey n all over."""
+    return [int(number) for number in np.rint(images[:, 0, 0, 0] * 255)]
+
+
+def epoch_of(data, epoch):
+    data.set_epoch(epoch)
+    return [numbers(images) for images, _ in data]
+
+
+def same(batch, other):
+    return all(np.array_equal(one, two) for one, two in zip(batch, other, strict=True))
+
+
+# --- A batch ----------------------------------------------------------------------------------
+
+
+def test_the_positional_arguments_come_in_the_order_of_2019():
+    arguments = inspect.signature(DataGenerator).parameters.values()
+    positional = [(a.name, a.default) for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD]
+    assert positional == [
+        ("ids", inspect.Parameter.empty),
+        ("imgs_dir", inspect.Parameter.empty),
+        ("masks_dir", inspect.Parameter.empty),
+        ("batch_size", 10),
+        ("img_size", 128),
+        ("n_classes", 1),
+        ("n_channels", 3),
+        ("shuffle", True),
+    ]
+    assert issubclass(DataGenerator, keras.utils.Sequence)
+
+
+@pytest.mark.parametrize(("img_size", "shape"), [(8, (8, 8)), ((8, 20), (8, 20))])
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_a_batch_is_float32_in_the_promised_shapes(make, folders, img_size, shape, n_channels, n_classes):
+    masks_dir = folders.masks if n_classes == 1 else folders.classes
+    data = make(img_size=img_size, masks=masks_dir, n_channels=n_channels, n_classes=n_classes, shuffle=False)
+    images, masks = data[3]
+    assert (images.shape, images.dtype) == ((1, *shape, n_channels), np.float32)
+    assert (masks.shape, masks.dtype) == ((1, *shape, n_classes), np.float32)
+    assert np.array_equal(images, np.full_like(images, 12 / 255))
+    assert set(np.unique(masks)) == {0, 1}
+
+
+def test_images_span_0_to_1(tmp_path, write_pair):
+    write_pair(tmp_path, "a", np.arange(0, 256, 51, np.uint8).repeat(96).reshape(12, 16, 3))
+    ((images, _),) = DataGenerator(["a"], tmp_path / "images", tmp_path / "masks", img_size=(12, 16))
+    assert (images.min(), images.max()) == (0, 1)
+
+
+def test_masks_follow_their_images(make, folders):
+    for images, masks in make(img_size=(12, 16)):
+        assert list(masks.sum(axis=(1, 2, 3))) == [number + 1 for number in numbers(images)]
+    for images, masks in make(img_size=(12, 16), masks=folders.classes, n_classes=3):
+        silver = [number // 2 + 1 for number in numbers(images)]
+        assert np.all(masks.sum(axis=-1) == 1)
+        assert list(masks[..., 1].sum(axis=(1, 2))) == silver
+
+
+def test_channels_come_as_red_green_blue_and_grey_is_their_luma(tmp_path, write_pair):
+    write_pair(tmp_path, "a", np.full((12, 16, 3), (255, 0, 51), np.uint8))
+    for n_channels, expected in ((3, (1, 0, 0.2)), (1, (0.299 + 0.114 * 0.2,))):
+        ((images, _),) = DataGenerator(["a"], tmp_path / "images", tmp_path / "masks", 1, 8, n_channels=n_channels)
+        assert np.allclose(images[0, 0, 0], expected, atol=0.5 / 255)
+
+
+def test_the_last_batch_is_kept_unless_it_is_dropped(make):
+    assert [len(images) for images, _ in make(batch_size=5)] == [5, 5, 3]
+    assert [len(images) for images, _ in make(batch_size=5, drop_last=True)] == [5, 5]
+    assert [len(images) for images, _ in make(batch_size=13, drop_last=True)] == [13]
+
+
+def test_a_batch_is_new_at_every_call(make):
+    data = make()
+    images, masks = data[0]
+    before = images.copy(), masks.copy()
+    images[:], masks[:] = 9, 9
+    assert same(data[0], before)
+
+
+def test_batches_are_counted_from_either_end(make):
+    data = make()
+    assert len(data) == len(list(data)) == 4
+    for index in range(4):
+        assert same(data[index], data[index - 4])
+
+
+@pytest.mark.parametrize("index", [4, -5])
+def test_a_batch_that_does_not_exist_is_refused(make, index):
+    with pytest.raises(IndexError, match=f"batch {index} does not exist: there are 4, from 0 to 3"):
+        make()[index]
+
+
+def test_preprocess_takes_the_place_of_the_division(make):
+    seen = []
+
+    def preprocess(images):
+        seen.append(images.copy())
+        return images - 100
+
+    images, _ = make(shuffle=False, preprocess=preprocess)[3]
+    assert seen[0].dtype == np.float32
+    assert np.array_equal(seen[0], np.full((1, 8, 8, 3), 12))
+    assert np.array_equal(images, np.full((1, 8, 8, 3), -88))
+
+
+# --- The order --------------------------------------------------------------------------------
+
+
+@given(st.data(), st.integers(1, 14), st.integers(0, 2**32), st.integers(0, 1000), st.booleans())
+def test_every_sample_comes_once_in_an_epoch(folders, data, batch_size, seed, epoch, shuffle):
+    ids = data.draw(st.lists(st.sampled_from(folders.ids), min_size=1, unique=True))
+    made = DataGenerator(ids, folders.imgs, folders.masks, batch_size, 1, shuffle=shuffle, seed=seed)
+    batches = epoch_of(made, epoch)
+    flat = [number for batch in batches for number in batch]
+    assert sorted(flat) == sorted(map(int, ids))
+    assert shuffle or flat == list(map(int, ids))
+    assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_alone(make):
+    assert epoch_of(make(batch_size=13, seed=7), 3) == [[7, 5, 2, 4, 11, 8, 3, 12, 10, 0, 1, 9, 6]]
+    orders = [epoch_of(make(batch_size=13, seed=seed), epoch)[0] for seed in range(3) for epoch in range(3)]
+    assert len(set(map(tuple, orders))) == 9
+
+
+def test_the_global_random_state_is_neither_used_nor_changed(make):
+    np.random.seed(1)  # noqa: NPY002 — the global state is what is looked at
+    random.seed(1)
+    before = repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    first = [batch for batch in make(augment=flip_and_turn)]
+    assert (repr(np.random.get_state()), random.getstate()) == before  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002
+    random.seed(2)
+    assert all(map(same, first, make(augment=flip_and_turn)))
+
+
+def draws_of(data, epoch=0):
+    """The number that each sample draws in its augmentation."""
+    drawn = {}
+
+    def augment(image, mask, rng):
+        assert (image.dtype, mask.dtype, image.shape, mask.shape) == (np.uint8, np.uint8, (8, 8, 3), (8, 8, 1))
+        drawn[image[0, 0, 0]] = rng.random()
+        return image, mask
+
+    data.augment = augment
+    epoch_of(data, epoch)
+    return drawn
+
+
+def test_a_sample_draws_the_same_whatever_its_batch(make):
+    drawn = draws_of(make())
+    assert len(set(drawn.values())) == 13
+    assert draws_of(make(batch_size=5, shuffle=False)) == drawn
+    for other in (draws_of(make(), epoch=1), draws_of(make(seed=1))):
+        assert not set(other.values()) & set(drawn.values())
+
+
+def test_no_sample_draws_the_numbers_that_gave_the_order(make):
+    assert np.random.default_rng([0, 0]).random() not in draws_of(make()).values()
+
+
+def test_what_augment_returns_is_the_batch(make):
+    images, masks = make(augment=lambda image, mask, rng: (image + np.uint8(100), 255 - mask), shuffle=False)[3]
+    assert numbers(images) == [112]
+    assert masks.mean() > 0.5
+
+
+# --- Keras ------------------------------------------------------------------------------------
+
+
+class Recorder(keras.Model):
+    """A model that learns nothing and writes down what it is given, an epoch a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+        self.compile(run_eagerly=True)
+
+    def train_step(self, data):
+        self.seen.append(numbers(data[0].numpy()))
+        return {"loss": 0.0}
+
+    test_step = train_step
+
+    def fit(self, data, **options):
+        """Train; return the epochs."""
+        self.seen.clear()
+        super().fit(data, shuffle=False, verbose=0, **options)
+        return [self.seen[start : start + len(data)] for start in range(0, len(self.seen), len(data))]
+
+
+def epochs(data, first, last):
+    return [epoch_of(data, epoch) for epoch in range(first, last)]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_fit_sees_the_epochs_from_0_with_any_number_of_workers(make, workers):
+    data = make(workers=workers)
+    assert Recorder().fit(data, epochs=3) == epochs(make(), 0, 3)
+    assert data.epoch == 3
+
+
+def test_a_second_fit_goes_on_where_the_first_stopped(make):
+    data = make()
+    Recorder().fit(data, epochs=2)
+    assert Recorder().fit(data, epochs=2) == epochs(make(), 2, 4)
+
+
+def test_an_interrupted_training_is_resumed_by_its_epoch(make):
+    data = make()
+    data.set_epoch(5)
+    assert Recorder().fit(data, epochs=2) == epochs(make(), 5, 7)
+
+
+def test_an_epoch_that_is_broken_off_is_not_given_twice(make):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    data = make()
+    assert Recorder().fit(data, epochs=9, callbacks=[Stop()]) == [epoch_of(make(), 0)[:2]]
+    assert Recorder().fit(data, epochs=1) == epochs(make(), 1, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_evaluation_is_an_epoch_and_keeps_the_order_without_shuffle(make, workers):
+    data, ordered = make(workers=workers), make(workers=workers, shuffle=False)
+    for times in (1, 2):
+        model = Recorder()
+        model.evaluate(ordered, verbose=0)
+        assert model.seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12]]
+        model.evaluate(data, verbose=0)
+        assert data.epoch == times
+
+
+def test_a_validation_does_not_disturb_the_training(make):
+    assert Recorder().fit(make(), epochs=1, validation_data=make(shuffle=False)) == [
+        epoch_of(make(), 0),
+        epoch_of(make(shuffle=False), 0),
+    ]
+
+
+def test_an_epoch_ends_only_after_it_has_begun(make):
+    data = make()
+    data.on_epoch_end()
+    assert data.epoch == 0
+    data.on_epoch_begin()
+    data.on_epoch_end()
+    data.on_epoch_end()
+    assert data.epoch == 1
+    list(data)
+    data.on_epoch_end()
+    assert data.epoch == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_the_middle_of_an_epoch_names_the_file(tmp_path, write_pair, workers):
+    for number in range(12):
+        write_pair(tmp_path, f"{number:02d}")
+    (tmp_path / "masks" / "11.png").write_bytes(b"")
+    data = DataGenerator(
+        map("{:02d}".format, range(12)), tmp_path / "images", tmp_path / "masks", 4, 8, shuffle=False, workers=workers
+    )
+    with pytest.raises(Exception, match=r"DataError: .*11\.png: the file is empty"):  # TensorFlow wraps what it is
+        Recorder().fit(data)
+
+
+def test_what_keras_knows_reaches_keras(make):
+    data = make(workers=3, use_multiprocessing=False, max_queue_size=7)
+    assert (data.workers, data.use_multiprocessing, data.max_queue_size) == (3, False, 7)
+    with pytest.raises(TypeError, match="wokers"):
+        make(wokers=3)
+
+
+def test_a_generator_can_be_sent_to_another_process(make):
+    data = make(seed=3, augment=flip_and_turn)
+    data.set_epoch(2)
+    assert all(map(same, pickle.loads(pickle.dumps(data)), data))
+
+
+# --- Refusals ---------------------------------------------------------------------------------
+
+BAD_ARGUMENTS = {
+    "no batch": ({"batch_size": 0}, "batch_size is 0: a batch holds at least 1"),
+    "no pixels": ({"img_size": 0}, "img_size is (0, 0): give one side or (height, width)"),
+    "no width": ({"img_size": (8, 0)}, "img_size is (8, 0)"),
+    "three sides": ({"img_size": (8, 8, 3)}, "img_size is (8, 8, 3)"),
+    "two channels": ({"n_channels": 2}, "n_channels is 2: 3 gives RGB, 1 gives grey"),
+    "no class": ({"n_classes": 0}, "n_classes is 0: 1 for object or ground"),
+    "too many classes": ({"n_classes": 257}, "n_classes is 257: 1 for object or ground, else 2 to 256"),
+    "no full batch": ({"batch_size": 14, "drop_last": True}, "13 samples give no batch of 14 with drop_last=True"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_an_argument_outside_its_range_is_refused_with_its_value(make, options, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        make(**options)
+
+
+def test_a_file_that_is_missing_is_named_at_once(make):
+    with pytest.raises(DataError, match=r"no image in .* 1 of 2 ids: 99"):
+        make(ids=["00", "99"])
+
+
+def test_a_mask_outside_the_contract_is_named_when_it_is_read(make, folders):
+    data = make(masks=folders.classes, n_classes=2, shuffle=False)
+    with pytest.raises(DataError, match=r"classes.01\.png: the mask holds 2 \(\d+ pixels\).*n_classes=2"):
+        data[0]

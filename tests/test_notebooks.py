@@ -1,0 +1,302 @@
+"""The form of the notebooks, what they teach against `utils`, and that their comparison can fail."""
+
+import ast
+import contextlib
+import io
+import json
+import re
+import statistics
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import notebooks as tool  # noqa: E402
+
+PATHS = tool.NOTEBOOKS
+TAGS = {"setup", "solution", "exercise", "check", "nbval-ignore-output", "raises-exception", "nbval-check-output"}
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def cells(path, kind="code"):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def headings(path):
+    text = re.sub(r"```.*?```", "", "\n\n".join(cell.source for cell in cells(path, "markdown")), flags=re.DOTALL)
+    return re.findall(r"^(#+) (.+)$", text, re.MULTILINE)
+
+
+def lines(cell):
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+def test_the_course_has_its_notebooks_in_order():
+    assert [path.name for path in PATHS] == [
+        "01_load_a_pair.ipynb",
+        "02_write_a_sequence.ipynb",
+        "03_train_the_unet.ipynb",
+    ]
+
+
+@each_notebook
+def test_headings(path):
+    found = headings(path)
+    levels = [len(marks) for marks, _ in found]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(deeper - level <= 1 for level, deeper in pairwise(levels)), "a level is skipped"
+    second = [title for marks, title in found if len(marks) == 2]
+    assert second[:2] == ["Overview", "Setup"]
+    assert second[-3:] == ["Your turn", "Summary", "If something went wrong"]
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    for phrase in (
+        "**You need**",
+        "**It helps**",
+        "**Minutes:**",
+        "**Computer:**",
+        "Predict first",
+        "reak it on purpose",
+    ):
+        assert phrase in text, f"{phrase} is missing"
+
+
+@each_notebook
+def test_rhythm(path):
+    counts = sorted(len(lines(cell)) for cell in cells(path))
+    assert 3 <= statistics.median(counts) <= 4.5
+    assert counts[int(0.9 * len(counts))] < 12
+    for cell in cells(path):
+        assert len(lines(cell)) <= (30 if cell.source.startswith("class ") else 20)
+        assert "setup" not in tags(cell) or len(lines(cell)) <= 12
+    words = sum(len(cell.source.split()) for cell in cells(path, "markdown"))
+    assert words >= 8 * sum(counts)
+
+
+@each_notebook
+def test_executed_in_order_without_warnings_or_paths_of_a_machine(path):
+    code = cells(path)
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run `make save`"
+    for cell in code:
+        for output in cell.outputs:
+            assert output.get("name") != "stderr", cell.source
+            assert output.output_type != "error" or "raises-exception" in tags(cell)
+    assert not re.search(r"(?<![\w.])/(home|root|tmp|work|Users|usr|opt)/|[A-Z]:\\\\", path.read_text(encoding="utf-8"))
+    assert path.stat().st_size <= 500_000
+
+
+@each_notebook
+def test_every_picture_has_the_printed_line_as_alternative_text(path):
+    for cell in cells(path):
+        printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                text = output.metadata["image/png"]["alt"]
+                assert text in printed and re.search(r"\d", text)
+
+
+@each_notebook
+def test_tags_say_what_is_compared(path):
+    code = cells(path)
+    ignored = ["nbval-ignore-output" in tags(cell) for cell in code]
+    assert sum(ignored) <= 0.2 * len(code)
+    assert not any(first and second for first, second in zip(ignored, [*ignored[1:], True], strict=True))
+    for cell in code:
+        assert tags(cell) <= TAGS
+        assert ("raises-exception" in tags(cell)) == ("nbval-check-output" in tags(cell))
+        assert not {"raises-exception", "nbval-ignore-output"} <= tags(cell)
+    assert "setup" in tags(code[0])
+
+
+@each_notebook
+def test_links_lead_somewhere(path):
+    assert tool.links(path) in cells(path, "markdown")[0].source, "run `make save`"
+    anchors = {title.replace(" ", "-") for _, title in headings(path)}
+    anchors |= {anchor.replace("`", "") for anchor in anchors}
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, anchor = target.partition("#")
+        assert (path.parent / file).exists(), target
+        assert not anchor or file or anchor in anchors, target
+
+
+@each_notebook
+def test_the_readme_lists_it(path):
+    assert f"[{tool.title(nbformat.read(path, 4))}](notebooks/{path.name})" in (ROOT / "README.md").read_text("utf-8")
+
+
+def functions(source):
+    return {
+        node.name: ast.get_source_segment(source, node)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_taught_functions_are_those_of_utils():
+    shared = functions((ROOT / "utils.py").read_text(encoding="utf-8"))
+    taught = {name: text for path in PATHS for cell in cells(path) for name, text in functions(cell.source).items()}
+    both = taught.keys() & shared.keys()
+    assert both == {"resize_image", "resize_mask", "flip_and_turn"}
+    for name in both:
+        assert taught[name] == shared[name]
+
+
+def test_the_taught_generator_makes_the_batches_of_utils():
+    import utils
+
+    namespace = {name: getattr(utils, name) for name in dir(utils)}
+    setup, taught = (
+        next(c for c in cells(PATHS[1]) if c.source.startswith(start)) for start in ("import", "class CoinG")
+    )
+    exec("\n".join(line for line in setup.source.splitlines() if line.startswith("import")), namespace)
+    exec(taught.source, namespace)
+    pairs = utils.read_split()["validation"], utils.SAMPLE / "images", utils.SAMPLE / "masks"
+    mine = namespace["CoinGenerator"](*pairs, batch_size=5, img_size=64, seed=7)
+    theirs = utils.DataGenerator(*pairs, batch_size=5, img_size=64, seed=7)
+    assert len(mine) == len(theirs) == 4
+    for _ in range(3):
+        for index in range(len(mine)):
+            for part in range(2):
+                np.testing.assert_array_equal(mine[index][part], theirs[index][part], strict=True)
+        mine.on_epoch_end()
+        theirs.on_epoch_end()
+
+
+def test_notebook_01_loads_no_tensorflow():
+    imports = "\n".join(re.findall(r"^(?:from|import) .+$", "\n".join(c.source for c in cells(PATHS[0])), re.MULTILINE))
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{imports}\nassert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def solutions(path):
+    text = next(c.source for c in cells(path, "markdown") if "<summary>Solutions" in c.source)
+    return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+def answers(path, namespace, sources):
+    """What the checks after the exercises print, with `sources` put before each check."""
+    code, said = cells(path), []
+    for before, cell in pairwise(code):
+        if "exercise" in tags(before):
+            exec(before.source, namespace)
+            exec(sources, namespace)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(cell.source, namespace)
+            said.append(printed.getvalue())
+    return said
+
+
+def prepared(path):
+    """The names that the exercises of a notebook build on."""
+    import utils
+
+    namespace = {name: getattr(utils, name) for name in dir(utils)} | {"np": np}
+    if path == PATHS[2]:
+        share = np.zeros((2, 4, 8, 8, 1))
+        share[:, :, :2] = 1
+        namespace |= {"test": [(None, masks) for masks in share], "scores": [utils.ClassScore("ground", 1.0, 0.75)]}
+        return namespace
+    namespace["sys"] = sys
+    for cell in cells(path):
+        if "exercise" in tags(cell):
+            return namespace
+        if "raises-exception" not in tags(cell):
+            source = re.sub(r"^ROOT = .*$", f"ROOT = Path({str(ROOT)!r})", cell.source, flags=re.MULTILINE)
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(source, namespace)
+    raise AssertionError("no exercise")
+
+
+WRONG = [
+    (0, 0, "def coin_share(mask): return mask.sum() / mask.size", "at most 1"),
+    (0, 0, "def coin_share(mask): return float(mask.mean() / 256)", "which is not the share"),
+    (0, 1, "stranger = 0", "holds 2 values"),
+    (1, 0, "def batches(samples, batch_size, drop_last): return samples // batch_size", "should be 7"),
+    (1, 0, "def batches(samples, batch_size, drop_last): return -(-samples // batch_size)", "should be 6"),
+    (1, 0, "def batches(samples, batch_size, drop_last): return samples // batch_size + 1 - drop_last", "should be 6"),
+    (1, 1, "GREY images.mean(axis=-1), masks", "keepdims"),
+    (1, 1, "GREY images[..., :1], masks", "not the mean"),
+    (1, 1, "GREY images.mean(axis=-1, keepdims=True), 1 - masks", "masks changed"),
+    (2, 0, "def iou(truth, found): return 2 * (truth & found).sum() / (truth.sum() + found.sum())", "Dice"),
+    (2, 0, "def iou(truth, found): return (truth == found).mean()", "Dice"),
+    (2, 0, "def iou(truth, found): return (truth & found).sum()", "expected 0.33"),
+    (2, 0, "def iou(truth, found): return (truth & found).sum() / max(1, (truth | found).sum())", "two empty masks"),
+    (2, 1, "accuracy = 0.25", "share of coin"),
+    (2, 1, "accuracy = 0.5", "Average (mask == 0)"),
+]
+
+
+@each_notebook
+def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
+    namespace = prepared(path)
+    assert all(said.startswith("Not tried yet") for said in answers(path, dict(namespace), ""))
+    right = answers(path, dict(namespace), solutions(path))
+    assert len(right) == 2 and all(said.startswith("Right") and "but" not in said for said in right), right
+
+
+@each_notebook
+def test_checks_name_the_mistake(path):
+    namespace = prepared(path)
+    for notebook, exercise, source, words in WRONG:
+        if PATHS[notebook] == path:
+            if source.startswith("GREY"):
+                source = (
+                    "class GreyGenerator(CoinGenerator):\n    def __getitem__(self, index):\n"
+                    f"        images, masks = super().__getitem__(index)\n        return {source[5:]}"
+                )
+            said = answers(path, dict(namespace), source)[exercise]
+            assert words in said, (source, said)
+
+
+@pytest.mark.parametrize("change", ["output", "exception", "count"])
+def test_nbval_sees_a_change(tmp_path, change):
+    """Strict nbval must be red for another output, for an exception that no longer comes, and for another one."""
+    notebook = nbformat.v4.new_notebook()
+    good = nbformat.v4.new_code_cell("print(1)", execution_count=1)
+    good.outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
+    bad = nbformat.v4.new_code_cell(
+        "1 / 0", execution_count=2, metadata={"tags": ["raises-exception", "nbval-check-output"]}
+    )
+    bad.outputs = [nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=[])]
+    notebook.cells = [good, bad]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-q",
+        "-c",
+        str(tmp_path / "none.ini"),
+        str(tmp_path / "n.ipynb"),
+    ]
+    (tmp_path / "none.ini").write_text("[pytest]")
+
+    def passes():
+        nbformat.write(notebook, tmp_path / "n.ipynb")
+        return subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+
+    assert passes()
+    if change == "output":
+        good.source = "print(2)"
+    elif change == "exception":
+        bad.source = "pass"
+    else:
+        bad.source = "int('x')"
+    assert not passes()
+
+
+def test_stored_notebooks_are_plain_json_with_stable_ids():
+    for path in PATHS:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert [cell["id"][:3] for cell in notebook["cells"]] == [f"{path.name[:2]}-"] * len(notebook["cells"])
+        assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
