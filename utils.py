@@ -1,8 +1,9 @@
 """What the notebooks share, in the order in which data flow.
 
-files → pairs → a pair → (a batch: `generator.py`) → a model → a score → a picture
+files → pairs → a pair → (a batch: `generator.py`) → a model → a score → (a picture: `pictures.py`)
 
-Importing this module loads no TensorFlow: what needs it, imports it when it is called.
+The names of those two files can be imported from here too. Importing this module loads neither
+TensorFlow nor matplotlib: what needs them, imports them when it is called.
 `python utils.py` checks this computer and the sample before a workshop.
 """
 
@@ -15,34 +16,40 @@ import os
 import re
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
-from skimage.color import label2rgb
-from skimage.segmentation import find_boundaries, mark_boundaries
 
 if TYPE_CHECKING:
     import keras
 
     from generator import DataGenerator as DataGenerator
+    from pictures import Picture as Picture
+    from pictures import overlay as overlay
+    from pictures import plot_batch as plot_batch
+    from pictures import plot_history as plot_history
+    from pictures import plot_pair as plot_pair
+    from pictures import plot_predictions as plot_predictions
 
 ROOT = Path(__file__).resolve().parent
 SAMPLE = ROOT / "data_sample"
 
 
-def __getattr__(name: str) -> Any:
-    """`from utils import DataGenerator` works, and loads TensorFlow only then (PEP 562)."""
-    if name == "DataGenerator":
-        from generator import DataGenerator
+ELSEWHERE = {"DataGenerator": "generator"} | dict.fromkeys(
+    ["Picture", "overlay", "plot_pair", "plot_batch", "plot_history", "plot_predictions"], "pictures"
+)
 
-        return DataGenerator
+
+def __getattr__(name: str) -> Any:
+    """Load generator.py or pictures.py when a name of theirs is first asked for (PEP 562)."""
+    if name in ELSEWHERE:
+        return getattr(import_module(ELSEWHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -80,8 +87,8 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] |
     if not stems:
         raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
     if len(set(stems)) < len(stems):
-        twice = next(stem for i, stem in enumerate(stems) if stem in stems[:i])
-        raise DataError(f"the id {twice!r} is given twice. Give each id once.")
+        stem, times = Counter(stems).most_common(1)[0]
+        raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
     for kind, folder, files in (("image", imgs_dir, images), ("mask", masks_dir, masks)):
         missing = [stem for stem in stems if stem not in files]
         if missing:
@@ -372,6 +379,14 @@ def iou_per_class(model: keras.Model, generator: DataGenerator, names: Sequence[
     ]
 
 
+def mask_classes(mask: np.ndarray) -> np.ndarray:
+    """Class indices, int (H, W), of a mask of indices, of 0/255, of probabilities or one-hot."""
+    if mask.shape[-1] > 1:
+        return mask.argmax(axis=-1)
+    mask = mask[..., 0]
+    return (mask > 0.5).astype(int) if mask.dtype.kind == "f" or mask.max() == 255 else mask.astype(int)
+
+
 def predict_mask(model: keras.Model, image: np.ndarray) -> np.ndarray:
     """Class indices, uint8 (H, W, 1), that a model finds in an image of any size, uint8 (H, W, 3).
 
@@ -383,143 +398,6 @@ def predict_mask(model: keras.Model, image: np.ndarray) -> np.ndarray:
     probabilities = cv2.resize(probabilities, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     probabilities = probabilities.reshape(*image.shape[:2], -1)
     return mask_classes(probabilities).astype(np.uint8)[..., None]
-
-
-# --- Look -------------------------------------------------------------------------------------
-
-COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#D55E00"]  # Okabe & Ito (2008)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure and one line that says the same in measured numbers.
-
-    As the last line of a cell it prints the line and shows the figure, the line being its
-    alternative text. Elsewhere use `picture.figure.savefig(path)`.
-    """
-
-    figure: Figure
-    text: str
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        print(self.text)
-        display(
-            {"image/png": self._png(), "text/plain": self.text}, metadata={"image/png": {"alt": self.text}}, raw=True
-        )
-
-    def _png(self) -> bytes:
-        """256 colours are enough for the eye, and keep a notebook small."""
-        full, small = io.BytesIO(), io.BytesIO()
-        self.figure.savefig(full, format="png", dpi=100, bbox_inches="tight")
-        rgb = Image.open(full).convert("RGB")
-        rgb.quantize(palette=rgb.quantize(256)).save(small, "png", optimize=True)
-        return small.getvalue()
-
-
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Lay class colours and outlines over an image: float RGB, (H, W, 3), in [0, 1].
-
-    image: (H, W, 1 or 3), uint8 or float in [0, 1]; mask: (H, W, 1) of class indices, 0 or 255, or
-    one-hot (H, W, n). Both the tint and the white-and-black outline show where the object is.
-    """
-    image = image / 255 if image.dtype == np.uint8 else image
-    image = np.broadcast_to(image, (*image.shape[:2], 3))
-    classes = mask_classes(mask)
-    tinted = label2rgb(classes, image, [to_rgb(c) for c in COLOURS], alpha=0.6, bg_color=None, saturation=1)
-    outlined = mark_boundaries(tinted, classes, color=(1, 1, 1), mode="inner")
-    outlined[find_boundaries(classes, mode="outer") & (classes == 0)] = 0
-    return outlined
-
-
-def mask_classes(mask: np.ndarray) -> np.ndarray:
-    """Class indices, int (H, W), of a mask of indices, of 0/255, of probabilities or one-hot."""
-    if mask.shape[-1] > 1:
-        return mask.argmax(axis=-1)
-    mask = mask[..., 0]
-    return (mask > 0.5).astype(int) if mask.dtype.kind == "f" or mask.max() == 255 else mask.astype(int)
-
-
-def _share(mask: np.ndarray) -> float:
-    return float(np.mean(mask_classes(mask) > 0))
-
-
-def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(width * columns, (width + 0.3) * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    return figure, axes
-
-
-def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> Picture:
-    """Show image, mask and overlay side by side. Shapes as in `overlay`."""
-    figure, axes = _panels(1, 3)
-    panels = {"image": image, "mask": mask_classes(mask), "overlay": overlay(image, mask)}
-    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-        axis.imshow(panel, cmap="gray", interpolation="nearest")
-        axis.set_title(f"{name}: {title}")
-    height, width = image.shape[:2]
-    return Picture(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")
-
-
-def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> Picture:
-    """Show a batch, images (B, H, W, C), one panel each, under its masks (B, H, W, 1 or n) if there are any."""
-    figure, axes = _panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
-    for index, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
-        axis.imshow(images[index] if masks is None else overlay(images[index], masks[index]))
-        axis.set_title(name)
-    if masks is None:
-        means = [
-            f"{name} {np.array2string(np.mean(image, (0, 1)), precision=0)}"
-            for name, image in zip(names, images, strict=True)
-        ]
-        return Picture(figure, f"Mean of each channel: {', '.join(means)}")
-    shares = [f"{name} {_share(mask):.1%}" for name, mask in zip(names, masks, strict=True)]
-    return Picture(figure, f"Share of the pixels in the mask: {', '.join(shares)}")
-
-
-def plot_history(history: dict[str, list[float]]) -> Picture:
-    """Draw the learning curves in `fit(...).history`: a panel each for loss, metrics and learning rate."""
-    names = [name for name in history if not name.startswith("val_")]
-    epochs = range(1, len(history["loss"]) + 1)
-    figure = Figure(figsize=(3.6 * len(names), 3), layout="constrained")
-    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        axis.plot(epochs, history[name], color=COLOURS[4], marker="o", label="training")
-        if f"val_{name}" in history:
-            axis.plot(epochs, history[f"val_{name}"], color=COLOURS[5], marker="s", linestyle="--", label="validation")
-            axis.legend()
-        axis.set(title=name, xlabel="epoch", ylim=(0, None))
-    ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
-    return Picture(figure, f"After {len(epochs)} epochs: {ends}")
-
-
-def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 3) -> Picture:
-    """Show the `count` worst and the `count` best predictions by their own IoU, worst first.
-
-    Above the mask, below what the model says. `generator` must not shuffle, or the names would be
-    those of other pictures: ValueError.
-    """
-    if generator.shuffle:
-        raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
-    names = iter(pair.stem for pair in generator.pairs)
-    kept: list[tuple[float, str, np.ndarray, np.ndarray, np.ndarray]] = []
-    for images, masks in generator:
-        for image, mask, predicted in zip(images, masks, model.predict_on_batch(images), strict=True):
-            truth, found = mask_classes(mask), mask_classes(predicted)
-            either = np.count_nonzero((truth > 0) | (found > 0))
-            iou = np.count_nonzero((truth == found) & (truth > 0)) / either if either else 1.0
-            kept.append((iou, next(names), image, truth[..., None], found[..., None]))
-        kept.sort(key=lambda row: row[:2])
-        kept = kept[:count] + kept[max(count, len(kept) - count) :]
-    figure, axes = _panels(2, len(kept), width=1.9)
-    for column, (iou, name, image, truth, found) in zip(axes.T, kept, strict=True):
-        column[0].imshow(overlay(image, truth))
-        column[0].set_title(f"{name}: mask")
-        column[1].imshow(overlay(image, found))
-        column[1].set_title(f"prediction, IoU {iou:.2f}")
-    return Picture(figure, "IoU, worst first: " + ", ".join(f"{row[1]} {row[0]:.2f}" for row in kept))
 
 
 # --- Pre-flight -------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def test_taught_functions_are_those_of_utils():
 def test_the_taught_generator_makes_the_batches_of_utils():
     import utils
 
-    namespace = {name: getattr(utils, name) for name in dir(utils)}
+    namespace = {name: getattr(utils, name) for name in [*dir(utils), *utils.ELSEWHERE]}
     setup, taught = (
         next(c for c in cells(PATHS[1]) if c.source.startswith(start)) for start in ("import", "class CoinG")
     )
@@ -200,7 +200,7 @@ def prepared(path):
     """The names that the exercises of a notebook build on."""
     import utils
 
-    namespace = {name: getattr(utils, name) for name in dir(utils)} | {"np": np}
+    namespace = {name: getattr(utils, name) for name in [*dir(utils), *utils.ELSEWHERE]} | {"np": np}
     if path == PATHS[2]:
         share = np.zeros((2, 4, 8, 8, 1))
         share[:, :, :2] = 1

@@ -729,14 +729,20 @@ def test_a_batch_without_masks_is_shown_with_the_mean_of_each_channel():
     assert picture.text == "Mean of each channel: a [10. 20. 30.], b [7. 7. 7.]"
 
 
-def test_the_curves_of_a_training_are_drawn_in_pairs():
-    history = {"loss": [0.9, 0.5], "iou": [0.1, 0.2], "val_loss": [1.0, 0.7], "val_iou": [0.0, 0.3], "lr": [1, 1]}
+def test_the_curves_of_a_training_and_its_validation_are_drawn_together():
+    history = {"loss": [0.9, 0.5], "iou": [0.1, 0.2], "val_loss": [1.0, 0.7], "val_iou": [0.0, 0.3], "rate": [1, 1e-4]}
     picture = utils.plot_history(history)
-    assert titles(picture) == ["loss", "iou"]
+    assert titles(picture) == ["loss", "iou", "rate"]
     drawn = [[list(line.get_ydata()) for line in axis.lines] for axis in picture.figure.axes]
-    assert drawn == [[[0.9, 0.5], [1.0, 0.7]], [[0.1, 0.2], [0.0, 0.3]]]
-    assert list(picture.figure.axes[0].lines[0].get_xdata()) == [1, 2]
-    assert picture.text == "After 2 epochs: loss 0.50 (validation 0.70), iou 0.20 (validation 0.30)"
+    assert drawn == [[[0.9, 0.5], [1.0, 0.7]], [[0.1, 0.2], [0.0, 0.3]], [[1, 1e-4]]]
+    assert list(picture.figure.axes[0].lines[1].get_xdata()) == [1, 2]
+    assert picture.text == "After 2 epochs: loss 0.5, iou 0.2, val_loss 0.7, val_iou 0.3, rate 0.0001"
+
+
+def test_a_training_without_validation_has_curves_too():
+    picture = utils.plot_history({"loss": [0.9, 0.5, 0.25]})
+    assert titles(picture) == ["loss"]
+    assert picture.text == "After 3 epochs: loss 0.25"
 
 
 def predictions_of(*found):

@@ -1,0 +1,149 @@
+"""The pictures of the course: each shows, and says in one line of measured numbers, the same thing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+from skimage.color import label2rgb
+from skimage.segmentation import find_boundaries, mark_boundaries
+
+from utils import Pair, mask_classes, read_image, resize_image
+
+if TYPE_CHECKING:
+    import keras
+
+    from generator import DataGenerator
+
+COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#D55E00"]  # Okabe & Ito (2008)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and one line that says the same in measured numbers.
+
+    As the last line of a cell it prints the line and shows the figure, the line being its
+    alternative text. Elsewhere use `picture.figure.savefig(path)`.
+    """
+
+    figure: Figure
+    text: str
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        print(self.text)
+        display(
+            {"image/png": self._png(), "text/plain": self.text}, metadata={"image/png": {"alt": self.text}}, raw=True
+        )
+
+    def _png(self) -> bytes:
+        """256 colours are enough for the eye, and keep a notebook small."""
+        full, small = io.BytesIO(), io.BytesIO()
+        self.figure.savefig(full, format="png", dpi=100, bbox_inches="tight")
+        rgb = Image.open(full).convert("RGB")
+        rgb.quantize(palette=rgb.quantize(256)).save(small, "png", optimize=True)
+        return small.getvalue()
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Lay class colours and outlines over an image: float RGB, (H, W, 3), in [0, 1].
+
+    image: (H, W, 1 or 3), uint8 or float in [0, 1]; mask: (H, W, 1) of class indices, 0 or 255, or
+    one-hot (H, W, n). Both the tint and the white-and-black outline show where the object is.
+    """
+    image = image / 255 if image.dtype == np.uint8 else image
+    image = np.broadcast_to(image, (*image.shape[:2], 3))
+    classes = mask_classes(mask)
+    tinted = label2rgb(classes, image, [to_rgb(c) for c in COLOURS], alpha=0.6, bg_color=None, saturation=1)
+    outlined = mark_boundaries(tinted, classes, color=(1, 1, 1), mode="inner")
+    outlined[find_boundaries(classes, mode="outer") & (classes == 0)] = 0
+    return outlined
+
+
+def _share(mask: np.ndarray) -> float:
+    return float(np.mean(mask_classes(mask) > 0))
+
+
+def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width * columns, (width + 0.3) * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> Picture:
+    """Show image, mask and overlay side by side. Shapes as in `overlay`."""
+    figure, axes = _panels(1, 3)
+    panels = {"image": image, "mask": mask_classes(mask), "overlay": overlay(image, mask)}
+    for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
+        axis.imshow(panel, cmap="gray", interpolation="nearest")
+        axis.set_title(f"{name}: {title}")
+    height, width = image.shape[:2]
+    return Picture(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")
+
+
+def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> Picture:
+    """Show a batch, images (B, H, W, C), one panel each, under its masks (B, H, W, 1 or n) if there are any."""
+    figure, axes = _panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
+    for index, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
+        axis.imshow(images[index] if masks is None else overlay(images[index], masks[index]))
+        axis.set_title(name)
+    if masks is None:
+        means = [
+            f"{name} {np.array2string(np.mean(image, (0, 1)), precision=0)}"
+            for name, image in zip(names, images, strict=True)
+        ]
+        return Picture(figure, f"Mean of each channel: {', '.join(means)}")
+    shares = [f"{name} {_share(mask):.1%}" for name, mask in zip(names, masks, strict=True)]
+    return Picture(figure, f"Share of the pixels in the mask: {', '.join(shares)}")
+
+
+def plot_history(history: dict[str, list[float]]) -> Picture:
+    """Draw the learning curves in `fit(...).history`: a panel each for loss, metrics and learning rate."""
+    names = [name for name in history if not name.startswith("val_")]
+    epochs = range(1, len(history["loss"]) + 1)
+    figure = Figure(figsize=(3.6 * len(names), 3), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axis.plot(epochs, history[name], color=COLOURS[4], marker="o", label="training")
+        if f"val_{name}" in history:
+            axis.plot(epochs, history[f"val_{name}"], color=COLOURS[5], marker="s", linestyle="--", label="validation")
+            axis.legend()
+        axis.set(title=name, xlabel="epoch", ylim=(0, None))
+    ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
+    return Picture(figure, f"After {len(epochs)} epochs: {ends}")
+
+
+def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 3) -> Picture:
+    """Show the `count` worst and the `count` best predictions by their own IoU, worst first.
+
+    Above the mask, below what the model says. `generator` must not shuffle, or the names would be
+    those of other pictures: ValueError.
+    """
+    if generator.shuffle:
+        raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
+    pairs = iter(generator.pairs)
+    kept: list[tuple[float, Pair, np.ndarray, np.ndarray]] = []
+    for images, masks in generator:
+        for mask, predicted in zip(masks, model.predict_on_batch(images), strict=True):
+            truth, found = mask_classes(mask), mask_classes(predicted)
+            either = np.count_nonzero((truth > 0) | (found > 0))
+            iou = np.count_nonzero((truth == found) & (truth > 0)) / either if either else 1.0
+            kept.append((iou, next(pairs), truth[..., None], found[..., None]))
+        kept.sort(key=lambda row: row[:2])
+        kept = kept[:count] + kept[max(count, len(kept) - count) :]
+    figure, axes = _panels(2, len(kept), width=1.9)
+    for column, (iou, pair, truth, found) in zip(axes.T, kept, strict=True):
+        image = resize_image(read_image(pair.image), generator.size)
+        column[0].imshow(overlay(image, truth))
+        column[0].set_title(f"{pair.stem}: mask")
+        column[1].imshow(overlay(image, found))
+        column[1].set_title(f"prediction, IoU {iou:.2f}")
+    return Picture(figure, "IoU, worst first: " + ", ".join(f"{pair.stem} {iou:.2f}" for iou, pair, *_ in kept))
