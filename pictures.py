@@ -46,7 +46,7 @@ class Picture:
     def _png(self) -> bytes:
         """256 colours are enough for the eye, and keep a notebook small."""
         full, small = io.BytesIO(), io.BytesIO()
-        self.figure.savefig(full, format="png", dpi=100, bbox_inches="tight")
+        self.figure.savefig(full, format="png", dpi=88, bbox_inches="tight")
         rgb = Image.open(full).convert("RGB")
         rgb.quantize(palette=rgb.quantize(256)).save(small, "png", optimize=True)
         return small.getvalue()
