@@ -1,12 +1,14 @@
 PYTHON ?= python3
 VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python,.venv/bin/python)
-LAB := $(VENV_PYTHON) -m jupyter lab --ServerApp.ip=localhost --ServerApp.allow_root=True \
-	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=
+# JupyterLab listens on this computer alone, keeps its token, and asks nothing of the network.
+LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+	--ServerApp.ip=localhost --ServerApp.allow_root=True \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 .PHONY: lab run test bench clean setup lock save
 
 lab: setup            ## open JupyterLab on the first notebook
-	$(LAB) notebooks/01_load_a_pair.ipynb
+	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
 
 run: setup            ## execute every notebook; executed copies and pages go to build/
 	$(VENV_PYTHON) tools/notebooks.py run

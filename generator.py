@@ -10,7 +10,7 @@ import cv2
 import keras
 import numpy as np
 
-from utils import DataError, encode_mask, find_pairs, read_pair, resize_image, resize_mask
+from utils import DataError, check_mask, encode_mask, find_pairs, read_pair, resize_image, resize_mask
 
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
@@ -62,7 +62,7 @@ class DataGenerator(keras.utils.Sequence):
         super().__init__(**kwargs)
         self.pairs = find_pairs(imgs_dir, masks_dir, ids)
         self.batch_size = batch_size
-        self.size = (img_size, img_size) if isinstance(img_size, int) else img_size
+        self.size = (img_size, img_size) if isinstance(img_size, int) else (img_size[0], img_size[1])
         self.n_classes = n_classes
         self.n_channels = n_channels
         self.shuffle = shuffle
@@ -110,12 +110,13 @@ class DataGenerator(keras.utils.Sequence):
     def _sample(self, number: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         pair = self.pairs[number]
         image, mask = read_pair(pair)
-        image, mask = resize_image(image, self.size), resize_mask(mask, self.size)
-        if self.augment is not None:
-            image, mask = self.augment(image, mask, np.random.default_rng([self.seed, epoch, number]))
-        if self.n_channels == 1:
-            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         try:
+            check_mask(mask, self.n_classes)  # as stored: resizing could drop a stray value
+            image, mask = resize_image(image, self.size), resize_mask(mask, self.size)
+            if self.augment is not None:
+                image, mask = self.augment(image, mask, np.random.default_rng([self.seed, epoch, number]))
+            if self.n_channels == 1:
+                image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
             return image, encode_mask(mask, self.n_classes)
         except DataError as error:
             raise DataError(f"{pair.mask}: {error}") from None

@@ -252,12 +252,11 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)[..., None]
 
 
-def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
-    """Turn a mask as stored, uint8 (H, W, 1), into float32 targets of 0 and 1.
+def check_mask(mask: np.ndarray, n_classes: int = 1) -> None:
+    """Raise DataError, with how many pixels have which value, unless a mask as stored keeps the contract.
 
-    `n_classes=1`: 0 is ground, and 1 or 255 (one of them in a file) is the object: (H, W, 1).
-    `n_classes=k` > 1: the values are class indices 0…k-1: one-hot, (H, W, k).
-    Raises DataError for any other value, with how many pixels have it.
+    `n_classes=1`: 0 is ground, and 1 or 255 (one of them in a file) is the object.
+    `n_classes=k` > 1: the values are class indices 0…k-1.
     """
     counts = np.bincount(mask.ravel(), minlength=256)
     allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] else 1)
@@ -269,6 +268,14 @@ def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
             f"the mask holds {found}; expected {expected}. "
             f"Save it as PNG, never as JPEG, resize it by the nearest pixel, and check n_classes={n_classes}."
         )
+
+
+def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
+    """Turn a mask as stored, uint8 (H, W, 1), into float32 targets of 0 and 1.
+
+    One class gives (H, W, 1); more give one-hot, (H, W, n_classes). DataError as in `check_mask`.
+    """
+    check_mask(mask, n_classes)
     if n_classes == 1:
         return (mask > 0).astype(np.float32)
     return np.eye(n_classes, dtype=np.float32)[mask[..., 0]]

@@ -101,8 +101,8 @@ def test_the_script_makes_the_same_images_again(made_again, pairs):
     again = find_pairs(made_again / "images", made_again / "masks")
     for pair, other in zip(pairs, again, strict=True):
         difference = read_pair(pair)[0].astype(float) - read_pair(other)[0]
-        # Another build of libjpeg may round a few values otherwise; another picture differs by some 50.
-        assert np.abs(difference).mean() < 1, pair.stem
+        # Another processor may round a few values otherwise, and JPEG spreads them; another shadow differs by some 0.5.
+        assert np.abs(difference).mean() < 0.1, pair.stem
 
 
 @pytest.mark.parametrize("name", ["split.csv", "classes.csv"])

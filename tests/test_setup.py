@@ -1,5 +1,6 @@
 """One statement of the versions, a set-up that heals itself, and a network that is really off."""
 
+import json
 import os
 import re
 import shutil
@@ -73,10 +74,13 @@ def test_the_commands_of_the_readme_exist():
     assert re.search(r"^make test$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
 
 
-def test_jupyterlab_keeps_its_token_and_listens_on_localhost():
-    makefile = (ROOT / "Makefile").read_text()
-    assert "--ServerApp.ip=localhost" in makefile
-    assert "token" not in makefile and "password" not in makefile
+def test_jupyterlab_keeps_its_token_listens_on_localhost_and_asks_for_no_news():
+    command = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--ServerApp.ip=localhost" in command and "NeverCheckForUpdate" in command
+    assert not re.search(r"\b(IdentityProvider|token=|password=)", command)
+    configuration = Path(re.search(r'JUPYTER_CONFIG_PATH="(.*?)"', command)[1])
+    page = json.loads((configuration / "labconfig" / "page_config.json").read_text())
+    assert page["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"]
 
 
 @pytest.mark.parametrize(("number", "cure"), [((3, 10, 2), "3.11 to 3.13"), ((3, 14, 0), "3.11 to 3.13")])

@@ -23,7 +23,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from IPython.core.formatters import DisplayFormatter
 from PIL import Image, ImageOps
 
 import utils
@@ -32,6 +31,7 @@ from utils import DataError
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 OBJECT = np.zeros((12, 16), np.uint8)
 OBJECT[2:9, 3:12] = 255
+CLASSES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16) % 3
 
 
 def png(pixels, mode=None, **options):
@@ -68,16 +68,18 @@ def with_alpha(pixels, alpha):
 # --- The module -------------------------------------------------------------------------------
 
 
-def test_importing_utils_loads_no_tensorflow():
-    code = "import sys, utils; assert not {'tensorflow', 'keras'} & sys.modules.keys()"
+def test_importing_utils_loads_neither_tensorflow_nor_matplotlib():
+    code = "import sys, utils; assert not {'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], cwd=utils.ROOT, check=True)
 
 
-def test_the_generator_can_be_imported_from_utils():
-    from generator import DataGenerator
-    from utils import DataGenerator as same
+def test_the_generator_and_the_pictures_can_be_imported_from_utils():
+    import generator
+    import pictures
 
-    assert same is DataGenerator
+    assert utils.DataGenerator is generator.DataGenerator
+    for name in ("Picture", "overlay", "plot_pair", "plot_batch", "plot_history", "plot_predictions"):
+        assert getattr(utils, name) is getattr(pictures, name)
     with pytest.raises(AttributeError, match="DataGenerators"):
         _ = utils.DataGenerators
 
@@ -141,7 +143,7 @@ BAD_FOLDERS = {  # images, masks, ids, what the message says
     "many missing": ([f"{n}.png" for n in range(7)], [], None, ["7 of 7", "0, 1, 2, 3, 4 and 2 more"]),
     "two masks": (["a.png"], ["a.png", "a.bmp"], None, ["2 mask files", "'a'", "a.bmp, a.png", "Keep one"]),
     "two images": (["a.png", "a.jpg"], ["a.png"], ["a"], ["2 image files", "'a'", "a.jpg, a.png", "Keep one"]),
-    "id twice": (["a.png"], ["a.png"], ["a", "a.png"], ["'a' is given twice", "once"]),
+    "id twice": (["a.png", "b.png"], ["a.png", "b.png"], ["b", "a", "a.png"], ["'a' is given 2 times", "once"]),
     "no ids": (["a.png"], ["a.png"], [], ["no pair", "ids are empty", "images", "Check"]),
     "empty folders": ([], [], None, ["no pair", "images", "Check the folder"]),
 }
@@ -227,8 +229,9 @@ UNREADABLE = {  # what stands in the file, and what the message says beside the 
     "empty": (b"", ["empty (0 bytes)", "Copy it again"]),
     "text": (b"hello", ["b'hell'", "image viewer", "copy it again"]),
     "truncated PNG": (png(NOISE)[:300], ["PNG", "image viewer"]),
-    "truncated palette PNG": (png(voc(OBJECT % 3))[:70], ["image viewer"]),
-    "damaged palette PNG": (png(voc(OBJECT % 3)).replace(b"PLTE", b"PLTF"), ["image viewer"]),
+    "truncated palette PNG": (png(voc(CLASSES))[:80], ["image viewer"]),
+    "palette PNG truncated in its palette": (png(voc(CLASSES))[:48], ["image viewer"]),
+    "damaged palette PNG": (png(voc(CLASSES)).replace(b"PLTE", b"PLTF"), ["image viewer"]),
     "truncated JPEG": (jpeg(NOISE)[:-40], ["xff", "image viewer"]),
 }
 
@@ -239,7 +242,7 @@ BAD_IMAGES = UNREADABLE | {
         ["50.0%", "transparent", "background"],
     ),
     "transparent colour": (png(np.zeros((4, 4, 3), np.uint8), transparency=(0, 0, 0)), ["100.0%", "background"]),
-    "transparent index": (png(voc(OBJECT % 2), transparency=0), ["%", "transparent", "background"]),
+    "transparent index": (png(voc(CLASSES), transparency=0), ["33.3%", "transparent", "background"]),
 }
 
 
@@ -264,7 +267,6 @@ def test_a_file_that_is_missing_is_named(tmp_path, read):
 
 # --- read_mask --------------------------------------------------------------------------------
 
-CLASSES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16) % 3
 GOOD_MASKS = {
     "grey": (png(CLASSES), CLASSES),
     "1 bit": (png(Image.fromarray(OBJECT).convert("1")), OBJECT),
@@ -292,7 +294,7 @@ BAD_MASKS = UNREADABLE | {
     "colour in one pixel": (png(np.where(np.arange(48).reshape(4, 4, 3) == 7, np.uint8(1), 0)), ["in colour"]),
     "transparent": (png(with_alpha(np.dstack([OBJECT] * 3), 128)), ["(12, 16, 4)", "Save it as a grey"]),
     "16 bits": (png(np.full((12, 16), 256, np.uint16)), ["uint16", "256", "Save the mask with 8 bits"]),
-    "fractions": (tiff(np.full((12, 16), 0.7, np.float32)), ["float32", "0.7", "Save the mask with 8 bits"]),
+    "fractions": (tiff(np.full((12, 16), 0.5, np.float32)), ["float32", "0.5", "Save the mask with 8 bits"]),
     "negative": (tiff(np.full((12, 16), -3, np.int32)), ["int32", "-3", "Save the mask with 8 bits"]),
 }
 
@@ -366,7 +368,7 @@ def test_an_image_of_the_right_size_is_not_changed():
     assert np.array_equal(utils.resize_image(NOISE, (12, 16)), NOISE)
 
 
-# --- encode_mask ------------------------------------------------------------------------------
+# --- check_mask and encode_mask ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [1, 255])
@@ -401,10 +403,11 @@ BAD_VALUES = {  # pixels, n_classes, what the message says
 }
 
 
+@pytest.mark.parametrize("function", [utils.check_mask, utils.encode_mask])
 @pytest.mark.parametrize(("pixels", "n_classes", "says"), BAD_VALUES.values(), ids=BAD_VALUES)
-def test_values_outside_the_contract_are_counted_and_refused(pixels, n_classes, says):
+def test_values_outside_the_contract_are_counted_and_refused(function, pixels, n_classes, says):
     with pytest.raises(DataError) as error:
-        utils.encode_mask(np.array(pixels, np.uint8).reshape(2, 2, 1), n_classes)
+        function(np.array(pixels, np.uint8).reshape(2, 2, 1), n_classes)
     assert [part for part in says if part not in str(error.value)] == []
 
 
@@ -555,11 +558,9 @@ def test_imagenet_weights_that_cannot_be_fetched_are_never_replaced_by_random_on
 class Batches(list):
     """Stands for a generator: (images, masks), where the images are what `ECHO` predicts for them."""
 
-    def __init__(self, batches, n_classes=1, shuffle=False):
+    def __init__(self, batches, n_classes=1):
         super().__init__(batches)
-        self.n_classes, self.shuffle = n_classes, shuffle
-        count = sum(len(masks) for _, masks in self)
-        self.pairs = [SimpleNamespace(stem=f"p{number}") for number in range(count)]
+        self.n_classes = n_classes
 
 
 ECHO = SimpleNamespace(predict_on_batch=lambda images: images)
@@ -653,137 +654,6 @@ def test_every_form_of_a_mask_gives_class_indices(mask, classes):
     found = utils.mask_classes(mask)
     assert found.dtype.kind == "i"
     assert np.array_equal(found, classes)
-
-
-# --- overlay ----------------------------------------------------------------------------------
-
-SQUARE = np.zeros((20, 20, 1), np.uint8)
-SQUARE[4:16, 4:16] = 1
-
-
-def tint(index, grey=0.5):
-    return 0.6 * np.array(utils.to_rgb(utils.COLOURS[index - 1])) + 0.4 * grey
-
-
-def test_an_overlay_tints_and_outlines_the_object_and_leaves_the_ground():
-    laid = utils.overlay(np.full((20, 20, 3), 0.5), SQUARE)
-    assert laid.shape == (20, 20, 3) and laid.dtype.kind == "f"
-    assert np.allclose(laid[:2], 0.5)
-    assert np.allclose(laid[10, 10], tint(1))
-    assert np.allclose(laid[10, 4], 1) and np.allclose(laid[10, 3], 0)
-
-
-@pytest.mark.parametrize("index", range(1, 7))
-def test_a_class_has_one_colour_in_every_picture(index):
-    assert np.allclose(utils.overlay(np.full((20, 20, 3), 0.5), SQUARE * np.uint8(index))[10, 10], tint(index))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_an_overlay_takes_grey_and_colour_in_bytes_and_fractions(channels, dtype):
-    image = NOISE[..., :channels] if dtype == np.uint8 else NOISE[..., :channels].astype(dtype) / 255
-    before = image.copy()
-    laid = utils.overlay(image, OBJECT[..., None])
-    assert laid.shape == (12, 16, 3) and 0 <= laid.min() < laid.max() <= 1
-    assert np.allclose(laid[-2:], NOISE[-2:, :, :channels] / 255, atol=1e-6)
-    assert np.array_equal(image, before)
-
-
-def test_an_empty_mask_leaves_the_image():
-    assert np.allclose(utils.overlay(NOISE, np.zeros((12, 16, 1), np.uint8)), NOISE / 255)
-
-
-# --- Pictures ---------------------------------------------------------------------------------
-
-
-def titles(picture):
-    return [axis.get_title() for axis in picture.figure.axes]
-
-
-def test_a_pair_is_shown_with_its_mask_and_overlay():
-    picture = utils.plot_pair(NOISE, OBJECT[..., None], name="0007")
-    assert titles(picture) == ["0007: image", "0007: mask", "0007: overlay"]
-    assert picture.text == "0007: 12×16 pixels, 32.8% of them in the mask"
-
-
-def test_a_mask_full_of_object_is_not_drawn_like_an_empty_one():
-    full, empty = (utils.plot_pair(NOISE, np.full((12, 16, 1), value, np.uint8)).figure.axes[1] for value in (255, 0))
-    drawn = [axis.images[0].to_rgba(axis.images[0].get_array()) for axis in (full, empty)]
-    assert drawn[0].min() > drawn[1][..., :3].max()
-
-
-@pytest.mark.parametrize(("count", "panels"), [(1, 1), (4, 4), (5, 8)])
-def test_a_batch_is_shown_with_the_share_of_each_mask(count, panels):
-    images, masks = np.stack([NOISE] * count), np.stack([OBJECT[..., None]] * count)
-    picture = utils.plot_batch(images, masks, [f"p{number}" for number in range(count)])
-    assert titles(picture) == [f"p{number}" for number in range(count)] + [""] * (panels - count)
-    shares = ", ".join(f"p{number} 32.8%" for number in range(count))
-    assert picture.text == f"Share of the pixels in the mask: {shares}"
-
-
-def test_a_batch_without_masks_is_shown_with_the_mean_of_each_channel():
-    images = np.stack([np.full((12, 16, 3), (10, 20, 30), np.uint8), np.full((12, 16, 3), 7, np.uint8)])
-    picture = utils.plot_batch(images, None, ["a", "b"])
-    assert titles(picture) == ["a", "b"]
-    assert np.array_equal(picture.figure.axes[0].images[0].get_array(), images[0])
-    assert picture.text == "Mean of each channel: a [10. 20. 30.], b [7. 7. 7.]"
-
-
-def test_the_curves_of_a_training_and_its_validation_are_drawn_together():
-    history = {"loss": [0.9, 0.5], "iou": [0.1, 0.2], "val_loss": [1.0, 0.7], "val_iou": [0.0, 0.3], "rate": [1, 1e-4]}
-    picture = utils.plot_history(history)
-    assert titles(picture) == ["loss", "iou", "rate"]
-    drawn = [[list(line.get_ydata()) for line in axis.lines] for axis in picture.figure.axes]
-    assert drawn == [[[0.9, 0.5], [1.0, 0.7]], [[0.1, 0.2], [0.0, 0.3]], [[1, 1e-4]]]
-    assert list(picture.figure.axes[0].lines[1].get_xdata()) == [1, 2]
-    assert picture.text == "After 2 epochs: loss 0.5, iou 0.2, val_loss 0.7, val_iou 0.3, rate 0.0001"
-
-
-def test_a_training_without_validation_has_curves_too():
-    picture = utils.plot_history({"loss": [0.9, 0.5, 0.25]})
-    assert titles(picture) == ["loss"]
-    assert picture.text == "After 3 epochs: loss 0.25"
-
-
-def predictions_of(*found):
-    """Batches of 2 whose objects are 8 pixels; `found` says how many of them each prediction holds."""
-    truth = np.zeros((len(found), 4, 4, 1), np.float32)
-    truth[:, :2] = 1
-    predicted = np.zeros_like(truth)
-    for number, pixels in enumerate(found):
-        predicted[number].flat[:pixels] = 1
-    cuts = range(2, len(found), 2)
-    return Batches(zip(np.split(predicted, cuts), np.split(truth, cuts), strict=True))
-
-
-def test_predictions_are_shown_worst_first():
-    picture = utils.plot_predictions(ECHO, predictions_of(8, 2, 16, 6, 0), count=2)
-    assert picture.text == "IoU, worst first: p4 0.00, p1 0.25, p3 0.75, p0 1.00"
-    assert titles(picture)[:4] == ["p4: mask", "p1: mask", "p3: mask", "p0: mask"]
-    assert titles(picture)[4:] == [f"prediction, IoU {iou}" for iou in ("0.00", "0.25", "0.75", "1.00")]
-
-
-def test_a_set_smaller_than_twice_the_count_is_shown_once():
-    picture = utils.plot_predictions(ECHO, predictions_of(8, 2, 4), count=3)
-    assert picture.text == "IoU, worst first: p1 0.25, p2 0.50, p0 1.00"
-
-
-def test_predictions_of_a_generator_that_shuffles_are_refused():
-    with pytest.raises(ValueError, match="shuffle=False"):
-        utils.plot_predictions(ECHO, Batches([], shuffle=True))
-
-
-def test_the_alternative_text_of_a_picture_is_what_it_prints(monkeypatch, capsys):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
-    picture = utils.plot_pair(NOISE, OBJECT[..., None])
-    assert DisplayFormatter().format(picture) == ({}, {})  # Jupyter's way to show a result: it shows itself
-    ((data, options),) = shown
-    assert capsys.readouterr().out == f"{picture.text}\n"
-    assert options == {"metadata": {"image/png": {"alt": picture.text}}, "raw": True}
-    assert data["text/plain"] == picture.text
-    image = Image.open(io.BytesIO(data["image/png"]))
-    assert image.format == "PNG" and image.width > 2 * image.height
 
 
 # --- Pre-flight -------------------------------------------------------------------------------

@@ -1,0 +1,176 @@
+"""Every picture of pictures.py: what it draws, and the line of numbers that says the same."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from IPython.core.formatters import DisplayFormatter
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+import pictures
+from generator import DataGenerator
+
+NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+OBJECT = np.zeros((12, 16), np.uint8)
+OBJECT[2:9, 3:12] = 255
+
+# --- overlay ----------------------------------------------------------------------------------
+
+SQUARE = np.zeros((20, 20, 1), np.uint8)
+SQUARE[4:16, 4:16] = 1
+
+
+def tint(index, grey=0.5):
+    return 0.6 * np.array(to_rgb(pictures.COLOURS[index - 1])) + 0.4 * grey
+
+
+def test_an_overlay_tints_and_outlines_the_object_and_leaves_the_ground():
+    laid = pictures.overlay(np.full((20, 20, 3), 0.5), SQUARE)
+    assert laid.shape == (20, 20, 3) and laid.dtype.kind == "f"
+    assert np.allclose(laid[:2], 0.5)
+    assert np.allclose(laid[10, 10], tint(1))
+    assert np.allclose(laid[10, 4], 1) and np.allclose(laid[10, 3], 0)
+
+
+@pytest.mark.parametrize("index", range(1, 7))
+def test_a_class_has_one_colour_in_every_picture(index):
+    assert np.allclose(pictures.overlay(np.full((20, 20, 3), 0.5), SQUARE * np.uint8(index))[10, 10], tint(index))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_an_overlay_takes_grey_and_colour_in_bytes_and_fractions(channels, dtype):
+    image = NOISE[..., :channels] if dtype == np.uint8 else NOISE[..., :channels].astype(dtype) / 255
+    before = image.copy()
+    laid = pictures.overlay(image, OBJECT[..., None])
+    assert laid.shape == (12, 16, 3) and 0 <= laid.min() < laid.max() <= 1
+    assert np.allclose(laid[-2:], NOISE[-2:, :, :channels] / 255, atol=1e-6)
+    assert np.array_equal(image, before)
+
+
+def test_an_empty_mask_leaves_the_image():
+    assert np.allclose(pictures.overlay(NOISE, np.zeros((12, 16, 1), np.uint8)), NOISE / 255)
+
+
+# --- Pictures ---------------------------------------------------------------------------------
+
+
+def titles(picture):
+    return [axis.get_title() for axis in picture.figure.axes]
+
+
+def test_a_pair_is_shown_with_its_mask_and_overlay():
+    picture = pictures.plot_pair(NOISE, OBJECT[..., None], name="0007")
+    assert titles(picture) == ["0007: image", "0007: mask", "0007: overlay"]
+    assert picture.text == "0007: 12×16 pixels, 32.8% of them in the mask"
+
+
+def test_every_class_counts_towards_the_share_of_the_mask():
+    mask = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16, 1) % 3
+    assert pictures.plot_pair(NOISE, mask).text == "pair: 12×16 pixels, 66.7% of them in the mask"
+
+
+def test_a_mask_full_of_object_is_not_drawn_like_an_empty_one():
+    full, empty = (pictures.plot_pair(NOISE, np.full((12, 16, 1), value, np.uint8)) for value in (255, 0))
+    panels = [picture.figure.axes[1].images[0] for picture in (full, empty)]
+    bright, dark = (panel.to_rgba(panel.get_array())[..., :3].mean() for panel in panels)
+    assert bright > dark + 0.5
+
+
+@pytest.mark.parametrize(("count", "panels"), [(1, 1), (4, 4), (5, 8)])
+def test_a_batch_is_shown_with_the_share_of_each_mask(count, panels):
+    images, masks = np.stack([NOISE] * count), np.stack([OBJECT[..., None]] * count)
+    picture = pictures.plot_batch(images, masks, [f"p{number}" for number in range(count)])
+    assert titles(picture) == [f"p{number}" for number in range(count)] + [""] * (panels - count)
+    shares = ", ".join(f"p{number} 32.8%" for number in range(count))
+    assert picture.text == f"Share of the pixels in the mask: {shares}"
+
+
+def test_a_batch_without_masks_is_shown_with_the_mean_of_each_channel():
+    images = np.stack([np.full((12, 16, 3), (10, 20, 30), np.uint8), np.full((12, 16, 3), 7, np.uint8)])
+    picture = pictures.plot_batch(images, None, ["a", "b"])
+    assert titles(picture) == ["a", "b"]
+    assert np.array_equal(picture.figure.axes[0].images[0].get_array(), images[0])
+    assert picture.text == "Mean of each channel: a [10. 20. 30.], b [7. 7. 7.]"
+
+
+def test_the_curves_of_a_training_and_its_validation_are_drawn_together():
+    history = {"loss": [0.9, 0.5], "iou": [0.1, 0.2], "val_loss": [1.0, 0.7], "val_iou": [0.0, 0.3], "rate": [1, 1e-4]}
+    picture = pictures.plot_history(history)
+    assert titles(picture) == ["loss", "iou", "rate"]
+    drawn = [[list(line.get_ydata()) for line in axis.lines] for axis in picture.figure.axes]
+    assert drawn == [[[0.9, 0.5], [1.0, 0.7]], [[0.1, 0.2], [0.0, 0.3]], [[1, 1e-4]]]
+    assert list(picture.figure.axes[0].lines[1].get_xdata()) == [1, 2]
+    assert picture.text == "After 2 epochs: loss 0.5, iou 0.2, val_loss 0.7, val_iou 0.3, rate 0.0001"
+
+
+def test_a_training_without_validation_has_curves_too():
+    picture = pictures.plot_history({"loss": [0.9, 0.5, 0.25]})
+    assert titles(picture) == ["loss"]
+    assert picture.text == "After 3 epochs: loss 0.25"
+
+
+class FourPixels:
+    """A model that finds the first four pixels of every image, whatever it shows."""
+
+    def predict_on_batch(self, images):
+        found = np.zeros((*images.shape[:3], 1), np.float32)
+        found[:, 0, :4] = 1
+        return found
+
+
+@pytest.fixture
+def predict(folders):
+    """Show the predictions for some of `folders`, where mask n has its n + 1 pixels in the same place."""
+
+    def predict(ids, count, **options):
+        data = DataGenerator(ids, folders.imgs, folders.masks, 2, (12, 16), **options)
+        return pictures.plot_predictions(FourPixels(), data, count)
+
+    return predict
+
+
+def test_predictions_are_shown_worst_first(predict):
+    picture = predict(["03", "00", "01", "02", "12"], count=2, shuffle=False)
+    assert picture.text == "IoU, worst first: 00 0.25, 12 0.31, 02 0.75, 03 1.00"
+    assert titles(picture)[:4] == ["00: mask", "12: mask", "02: mask", "03: mask"]
+    assert titles(picture)[4:] == [f"prediction, IoU {iou}" for iou in ("0.25", "0.31", "0.75", "1.00")]
+
+
+def test_a_set_smaller_than_twice_the_count_is_shown_once(predict):
+    assert predict(["03", "00", "01"], count=3, shuffle=False).text == "IoU, worst first: 00 0.25, 01 0.50, 03 1.00"
+
+
+def test_finding_nothing_where_there_is_nothing_is_right(tmp_path, write_pair):
+    write_pair(tmp_path, "a")
+    data = DataGenerator(["a"], tmp_path / "images", tmp_path / "masks", 1, (12, 16), shuffle=False)
+    blind = SimpleNamespace(predict_on_batch=lambda images: np.zeros((len(images), 12, 16, 1), np.float32))
+    assert pictures.plot_predictions(blind, data).text == "IoU, worst first: a 1.00"
+
+
+def test_predictions_are_laid_on_the_images_of_the_files(predict):
+    picture = predict(["12"], count=1, shuffle=False, preprocess=lambda images: images - 500)
+    image, mask, found = (np.full((12, 16, 3), 12, np.uint8), *np.zeros((2, 12, 16, 1), np.uint8))
+    mask[0, :13], found[0, :4] = 255, 255
+    for axis, expected in zip(picture.figure.axes, (mask, found), strict=True):
+        assert np.allclose(axis.images[0].get_array(), pictures.overlay(image, expected))
+
+
+def test_predictions_of_a_generator_that_shuffles_are_refused(predict):
+    with pytest.raises(ValueError, match="shuffle=False"):
+        predict(["00"], count=1)
+
+
+def test_the_alternative_text_of_a_picture_is_what_it_prints(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
+    picture = pictures.plot_pair(NOISE, OBJECT[..., None])
+    assert DisplayFormatter().format(picture) == ({}, {})  # Jupyter's way to show a result: it shows itself
+    ((data, options),) = shown
+    assert capsys.readouterr().out == f"{picture.text}\n"
+    assert options == {"metadata": {"image/png": {"alt": picture.text}}, "raw": True}
+    assert data["text/plain"] == picture.text
+    image = Image.open(io.BytesIO(data["image/png"]))
+    assert image.format == "PNG" and image.width > 2 * image.height
