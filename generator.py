@@ -62,7 +62,7 @@ class DataGenerator(keras.utils.Sequence):
         super().__init__(**kwargs)
         self.pairs = find_pairs(imgs_dir, masks_dir, ids)
         self.batch_size = batch_size
-        self.size = (img_size, img_size) if isinstance(img_size, int) else (img_size[0], img_size[1])
+        self.size = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.n_classes = n_classes
         self.n_channels = n_channels
         self.shuffle = shuffle
@@ -114,9 +114,10 @@ class DataGenerator(keras.utils.Sequence):
             check_mask(mask, self.n_classes)  # as stored: resizing could drop a stray value
             image, mask = resize_image(image, self.size), resize_mask(mask, self.size)
             if self.augment is not None:
-                image, mask = self.augment(image, mask, np.random.default_rng([self.seed, epoch, number]))
+                # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
+                image, mask = self.augment(image, mask, np.random.default_rng([self.seed, epoch, number + 1]))
             if self.n_channels == 1:
-                image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
+                image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
             return image, encode_mask(mask, self.n_classes)
         except DataError as error:
             raise DataError(f"{pair.mask}: {error}") from None
@@ -135,7 +136,8 @@ class DataGenerator(keras.utils.Sequence):
         """Go on to the next epoch's order, if an epoch has begun.
 
         Keras also calls this before the first epoch, after a look at the shapes of batches 0 and 1;
-        no epoch ends there. One has begun when Keras says so or the last batch was handed out.
+        no epoch ends there. One has begun when Keras says so or the last batch was handed out. (With
+        one or two batches that look hands out the last one, and `fit` begins with epoch 1.)
         """
         if self._epoch_begun:
             self.set_epoch(self.epoch + 1)

@@ -61,7 +61,9 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     image = image / 255 if image.dtype == np.uint8 else image
     image = np.broadcast_to(image, (*image.shape[:2], 3))
     classes = mask_classes(mask)
-    tinted = label2rgb(classes, image, [to_rgb(c) for c in COLOURS], alpha=0.6, bg_color=None, saturation=1)
+    # label2rgb deals colours out to the classes that are present, in order
+    colours = [to_rgb(COLOURS[(c - 1) % len(COLOURS)]) for c in np.unique(classes) if c > 0]
+    tinted = label2rgb(classes, image, colours or None, alpha=0.6, bg_color=None, saturation=1)
     outlined = mark_boundaries(tinted, classes, color=(1, 1, 1), mode="inner")
     outlined[find_boundaries(classes, mode="outer") & (classes == 0)] = 0
     return outlined
@@ -84,7 +86,7 @@ def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> Pictur
     figure, axes = _panels(1, 3)
     panels = {"image": image, "mask": mask_classes(mask), "overlay": overlay(image, mask)}
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-        axis.imshow(panel, cmap="gray", interpolation="nearest")
+        axis.imshow(panel, cmap="gray", interpolation="nearest", vmin=0, vmax=max(1, panel.max()))
         axis.set_title(f"{name}: {title}")
     height, width = image.shape[:2]
     return Picture(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")

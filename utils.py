@@ -71,7 +71,7 @@ class Pair(NamedTuple):
 def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] | None = None) -> list[Pair]:
     """Match the images of one folder with the masks of another by stem.
 
-    `ids` are stems or file names ("0007" or "0007.jpg") and fix the order; without them every file
+    `ids` are stems or names of image files ("0007" or "0007.jpg") and fix the order; without them every file
     of both folders takes part, sorted by stem. Hidden files are passed over, and names are compared
     in one Unicode form (NFC), because macOS may store another than the one you type.
 
@@ -82,8 +82,9 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] |
     if ids is None:
         stems = sorted(images.keys() | masks.keys())
     else:
+        stem_of = {unicodedata.normalize("NFC", file): stem for stem, files in images.items() for file in files}
         names = [unicodedata.normalize("NFC", str(name)) for name in ids]
-        stems = [name if name in images else Path(name).stem for name in names]
+        stems = [name if name in images else stem_of.get(name, name) for name in names]
     if not stems:
         raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
     if len(set(stems)) < len(stems):
@@ -131,6 +132,8 @@ def split_ids(ids: Iterable[str], *sizes: int, seed: int = 0) -> list[list[str]]
     one id per scene then. Raises ValueError when a part, or the rest, would be empty.
     """
     names = sorted(ids)
+    if len(set(names)) < len(names):
+        raise ValueError(f"the id {Counter(names).most_common(1)[0][0]!r} is given twice: it would be in two parts.")
     if min(sizes, default=0) < 1 or sum(sizes) >= len(names):
         raise ValueError(f"{len(names)} ids cannot give parts of {sizes} and a rest: every part needs at least one id.")
     order = np.random.default_rng(seed).permutation(len(names))
@@ -182,8 +185,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     """
     data = _read_bytes(path)
     if data[:4] == b"\x89PNG" and data[25:26] == b"\x03":  # palette: OpenCV would give its colours
-        with Image.open(io.BytesIO(data)) as file:
-            return _checked(path, lambda: np.array(file))[..., None]
+        return _checked(path, lambda: np.array(Image.open(io.BytesIO(data))))[..., None]
     mask = _decode(path, data, cv2.IMREAD_UNCHANGED)
     if mask.ndim == 3:
         if (mask != mask[..., :1])[..., :3].any() or (mask.shape[2] == 4 and mask[..., 3].min() < 255):
@@ -192,8 +194,9 @@ def read_mask(path: str | Path) -> np.ndarray:
                 f"Save it as a grey or palette PNG that holds 0/255 or the class index."
             )
         mask = mask[..., 0]
-    if mask.max() > 255:
-        raise DataError(f"{path}: {mask.dtype} values up to {mask.max()}, expected 0–255. Save the mask with 8 bits.")
+    if (mask != mask.astype(np.uint8)).any():
+        found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
+        raise DataError(f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.")
     return mask.astype(np.uint8)[..., None]
 
 
@@ -241,10 +244,10 @@ def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, C) to `size` (height, width); averages when shrinking, so that nothing aliases."""
-    shrink = size[0] * size[1] < image.shape[0] * image.shape[1]
-    method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    return cv2.resize(image, size[::-1], interpolation=method).reshape(*size, -1)
+    """Resize (H, W, C) to `size` (height, width); averages where it shrinks, so that nothing aliases."""
+    height, width = np.minimum(size, image.shape[:2]).tolist()
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(*size, -1)
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -330,9 +333,10 @@ def build_unet(
         if fetch is None:
             raise
         name = fetch[1].rpartition("/")[2]
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras"), "models").expanduser()
         raise FileNotFoundError(
             f"The {encoder_weights} weights of {backbone} are not on this computer and cannot be fetched. "
-            f"Fetch {name} where there is a network and put it into {Path(keras.config.keras_home(), 'models')}, "
+            f"Fetch {name} where there is a network and put it into {folder}, "
             f"or train from random weights with encoder_weights=None."
         ) from error
     for layer in model.layers:
@@ -391,7 +395,7 @@ def mask_classes(mask: np.ndarray) -> np.ndarray:
     if mask.shape[-1] > 1:
         return mask.argmax(axis=-1)
     mask = mask[..., 0]
-    return (mask > 0.5).astype(int) if mask.dtype.kind == "f" or mask.max() == 255 else mask.astype(int)
+    return (mask >= 0.5).astype(int) if mask.dtype.kind == "f" or mask.max() == 255 else mask.astype(int)
 
 
 def predict_mask(model: keras.Model, image: np.ndarray) -> np.ndarray:

@@ -357,6 +357,30 @@ def test_shrinking_an_image_does_not_alias(factors):
     assert np.abs(shrunk - 127.5).max() <= 127.5 / np.prod(factors) * (np.prod(factors) % 2) + 0.5
 
 
+def test_an_image_that_shrinks_one_way_and_grows_the_other_does_not_alias():
+    stripes = np.zeros((8, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    # Each new column averages as many white columns as black ones: 127.5, rounded.
+    assert set(np.unique(utils.resize_image(stripes, (16, 32)))) <= {127, 128}
+
+
+def test_a_stem_with_a_dot_is_not_cut(write_pair, tmp_path):
+    write_pair(tmp_path, "scan")
+    folders = tmp_path / "images", tmp_path / "masks"
+    with pytest.raises(utils.DataError, match=r"scan\.v2"):
+        utils.find_pairs(*folders, ["scan.v2"])
+    write_pair(tmp_path, "scan.v2")
+    assert [pair.image.name for pair in utils.find_pairs(*folders, ["scan.v2", "scan.png"])] == [
+        "scan.v2.png",
+        "scan.png",
+    ]
+
+
+def test_a_split_refuses_an_id_given_twice():
+    with pytest.raises(ValueError, match="'a' is given twice"):
+        utils.split_ids(["a", "a", "b", "c"], 2)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(6, 8), (24, 40), (12, 16)])
 def test_a_resized_image_keeps_its_dtype_and_channels(size, channels):
