@@ -21,7 +21,7 @@ REQUIREMENTS = os.path.join(ROOT, "requirements.txt")
 STAMP = os.path.join(VENV, "made-from")
 LOG = os.path.join(ROOT, "setup.log")
 OLDEST, NEWEST = (3, 11), (3, 13)
-GIGABYTES = 4  # .venv takes 2.6 GB, and pip unpacks beside it
+GIGABYTES = 4  # .venv takes 2.9 GB, and pip unpacks beside it
 
 
 def version(number):
