@@ -38,7 +38,7 @@ METAL = {  # RGB gains on the grey photograph, from the darkest to the brightest
 }
 TINT = {
     "grass": ((0.62, 0.80, 0.34), (0.86, 0.86, 0.46)),
-    "gravel": ((0.64, 0.64, 0.66), (0.82, 0.74, 0.60)),
+    "gravel": ((0.68, 0.60, 0.50), (0.84, 0.71, 0.54)),
     "brick": ((0.80, 0.60, 0.50), (0.95, 0.84, 0.72)),
 }
 

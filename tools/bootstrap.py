@@ -12,11 +12,14 @@ import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
-PYTHON = os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
+if os.name == "nt":
+    PYTHON, PACKAGES = os.path.join(VENV, "Scripts", "python.exe"), os.path.join(VENV, "Lib", "site-packages")
+else:
+    PYTHON = os.path.join(VENV, "bin", "python")
+    PACKAGES = os.path.join(VENV, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
 REQUIREMENTS = os.path.join(ROOT, "requirements.txt")
 STAMP = os.path.join(VENV, "made-from")
 LOG = os.path.join(ROOT, "setup.log")
@@ -33,8 +36,7 @@ def fingerprint():
     digest = hashlib.sha256((sys.version + VENV).encode())
     with open(REQUIREMENTS, "rb") as file:
         digest.update(file.read())
-    packages = sysconfig.get_path("purelib", vars={"base": VENV})
-    digest.update("\n".join(sorted(os.listdir(packages))).encode())
+    digest.update("\n".join(sorted(os.listdir(PACKAGES))).encode())
     return digest.hexdigest()
 
 
