@@ -184,15 +184,18 @@ def solutions(path):
 
 
 def answers(path, namespace, sources):
-    """What the checks after the exercises print, with `sources` put before each check."""
-    code, said = cells(path), []
-    for before, cell in pairwise(code):
-        if "exercise" in tags(before):
-            exec(before.source, namespace)
-            exec(sources, namespace)
-            with contextlib.redirect_stdout(io.StringIO()) as printed:
-                exec(cell.source, namespace)
-            said.append(printed.getvalue())
+    """What the checks of the exercises print once `sources` has answered them."""
+    checks = []
+    for exercise, check in pairwise(cells(path)):
+        if "exercise" in tags(exercise):
+            exec(exercise.source, namespace)
+            checks.append(check.source)
+    exec(sources, namespace)
+    said = []
+    for check in checks:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(check, namespace)
+        said.append(printed.getvalue())
     return said
 
 
