@@ -91,7 +91,7 @@ def explain():
 
 def make():
     check_python()
-    print("Setting up .venv: about 1 GB to download, 2 to 5 minutes, once ...", flush=True)
+    print("Setting up .venv: about 850 MB to download, some minutes, once ...", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
     if os.path.exists(LOG):
         os.remove(LOG)
