@@ -5,7 +5,7 @@ LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter l
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
-.PHONY: lab run test bench clean setup lock save
+.PHONY: lab run test clean setup lock save
 
 lab: setup            ## open JupyterLab on the first notebook
 	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
