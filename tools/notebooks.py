@@ -114,6 +114,8 @@ def save(names: tuple[str, ...]) -> None:
             if path in NOTEBOOKS:
                 first = notebook.cells[0]
                 first.source = re.sub(f"^.*{LINKS}$", links(path), first.source, flags=re.MULTILINE)
+            for number, cell in enumerate(notebook.cells, start=1):
+                cell.id = f"{path.name[:2]}-{number:02d}"
             nbformat.write(notebook, path)
 
 
