@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +16,68 @@ import cv2
 import keras
 import numpy as np
 
-from utils import DataError, check_mask, encode_mask, find_pairs, read_pair, resize_image, resize_mask
+from cache import PixelCache
+from pairs import DataError, Pairs, find_pairs, read_pair
+from utils import check_mask, resize_image, resize_mask
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+
+Batch = tuple[np.ndarray, np.ndarray, list[Future]]
+
+AHEAD = 2  # batches that are read while one is used
+
+
+@functools.cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """One thread a core for all generators; they run side by side, for OpenCV holds no lock while it works."""
+    return ThreadPoolExecutor(CORES, "DataGenerator", initializer=cv2.setNumThreads, initargs=(1,))
+
+
+class Buffers:
+    """Memory for batches, used again as soon as nobody holds an array that lies in it.
+
+    New memory is dear: the operating system hands it out zeroed, 4 KB at a time, and that can take
+    longer than the copy of a picture. A batch that begins on a multiple of 64 bytes TensorFlow takes
+    as it is; any other it copies.
+    """
+
+    KEPT = 32
+
+    def __init__(self) -> None:
+        self._kept: list[np.ndarray] = []
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple:
+        return Buffers, ()
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """Like `np.empty`."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        with self._lock:
+            for buffer in self._kept:
+                if len(buffer) == size + 64 and sys.getrefcount(buffer) == FREE:
+                    break
+            else:
+                buffer = np.empty(size + 64, np.uint8)
+                if len(self._kept) < self.KEPT:
+                    self._kept.append(buffer)
+            start = -buffer.ctypes.data % 64
+            return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+FREE = 3  # references to a buffer that no array lies in: the list's, the loop's, and getrefcount's own
 
 
 class DataGenerator(keras.utils.Sequence):
     """Batches of images and masks for `fit`, `evaluate` and `predict`.
 
-    Batch `i` is `(images, masks)`, both float32 and new arrays at every call:
-    images (B, H, W, n_channels), RGB (or grey) in [0, 1]; masks (B, H, W, 1) of 0 and 1, or one-hot
-    (B, H, W, n_classes). B is `batch_size`, and smaller in the last batch unless `drop_last`.
+    Batch `i` is `(images, masks)`, new arrays at every call, of `dtype`:
+    images (B, H, W, n_channels), RGB (or grey) in [0, 1], or in 0–255 as uint8; masks (B, H, W, 1) of
+    0 and 1, or one-hot (B, H, W, n_classes). B is `batch_size`, and smaller in the last batch unless
+    `drop_last`. Each batch is read by all cores at once while the one before it is used.
 
     Args:
         ids: stems or file names; `imgs_dir` and `masks_dir` are searched for both by stem.
@@ -31,15 +88,24 @@ class DataGenerator(keras.utils.Sequence):
         seed: with the epoch and the sample's number it fixes everything random here.
         drop_last: leave out a last batch that is not full.
         augment: called as `augment(image, mask, rng)` on the resized uint8 pair of a sample, with an
-            `rng` keyed on (seed, epoch, sample); returns a pair of the same shapes and dtypes.
+            `rng` keyed on (seed, epoch, sample), from several threads; returns a pair of the same
+            shapes and dtypes.
         preprocess: called on float32 images in 0–255, (B, H, W, C), in place of dividing by 255:
             what `segmentation_models.get_preprocessing` returns for ImageNet weights.
-        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.Sequence`.
+        dtype: "float32", or "uint8" for a quarter of the bytes: begin the model with
+            `keras.layers.Rescaling(1 / 255)` then.
+        cache_memory: bytes of memory for decoded pairs, so that later epochs decode nothing; 0 for none.
+        cache_dir: a folder for a file that keeps all pairs, and keeps them between runs, when the
+            memory does not suffice.
+        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.Sequence`;
+            this class needs none of them to use every core.
 
     Raises:
-        DataError: a file that is missing, doubled or unusable, by name; at once for what the names
-            show, when the sample is read for what its pixels show.
+        DataError: a file that is missing, doubled or unusable, by name; for what the names show at
+            once (of more than 100,000 ids with the first batch), for what its pixels show when the
+            sample is read.
         ValueError: an argument outside its range.
+        OSError: no room in `cache_dir`.
     """
 
     def __init__(
@@ -57,10 +123,12 @@ class DataGenerator(keras.utils.Sequence):
         drop_last: bool = False,
         augment: Augment | None = None,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
+        dtype: str = "float32",
+        cache_memory: int = 2**30,
+        cache_dir: str | Path | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.pairs = find_pairs(imgs_dir, masks_dir, ids)
         self.batch_size = batch_size
         self.size = (img_size, img_size) if isinstance(img_size, int) else img_size
         self.n_classes = n_classes
@@ -70,7 +138,16 @@ class DataGenerator(keras.utils.Sequence):
         self.drop_last = drop_last
         self.augment = augment
         self.preprocess = preprocess
+        self.dtype = dtype
+        ids = list(ids)
+        self._count = len(ids)
         self._check_arguments()
+        self._cache = _threads(os.getpid()).submit(
+            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir)
+        )
+        if self._count <= 100_000:
+            self._cache.result()
+        self._buffers = Buffers()
         self._epoch_begun = False
         self.set_epoch(0)
 
@@ -83,15 +160,24 @@ class DataGenerator(keras.utils.Sequence):
             raise ValueError(f"n_classes is {self.n_classes}: 1 for object or ground, else 2 to 256 class indices.")
         if self.n_channels not in (1, 3):
             raise ValueError(f"n_channels is {self.n_channels}: 3 gives RGB, 1 gives grey.")
-        if len(self) == 0:
+        if self.dtype not in ("float32", "uint8"):
+            raise ValueError(f"dtype is {self.dtype!r}: 'float32' gives images in [0, 1], 'uint8' in 0–255.")
+        if self.dtype == "uint8" and self.preprocess is not None:
+            raise ValueError("preprocess makes float32 of the images: use dtype='float32', or put it into the model.")
+        if self._count and len(self) == 0:
             raise ValueError(
-                f"{len(self.pairs)} samples give no batch of {self.batch_size} with drop_last=True: "
+                f"{self._count} samples give no batch of {self.batch_size} with drop_last=True: "
                 f"use a smaller batch_size or drop_last=False."
             )
 
+    @property
+    def pairs(self) -> Pairs:
+        """The files of every sample."""
+        return self._cache.result().pairs
+
     def __len__(self) -> int:
         """Batches in an epoch."""
-        full, rest = divmod(len(self.pairs), self.batch_size)
+        full, rest = divmod(self._count, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,35 +185,85 @@ class DataGenerator(keras.utils.Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(f"batch {index} does not exist: there are {len(self)}, from 0 to {len(self) - 1}.")
         index %= len(self)
-        start = index * self.batch_size
-        epoch, order = self.epoch, self._order
-        samples = [self._sample(number, epoch) for number in order[start : start + self.batch_size]]
-        images, masks = (np.stack(parts) for parts in zip(*samples, strict=True))
-        images = images.astype(np.float32)
+        self._cache.result()
+        begun = self._begun_by(os.getpid())
+        batch = begun.pop(index, None) or self._begin(index)
+        images, masks, parts = batch
+        for following in range(index + 1, min(index + 1 + AHEAD, len(self))):
+            if parts and len(begun) < AHEAD and following not in begun:
+                begun[following] = self._begin(following)
+        for part in parts:
+            part.result()
         self._epoch_begun |= index == len(self) - 1
-        return (images / 255 if self.preprocess is None else self.preprocess(images)), masks
+        return (images if self.preprocess is None else self.preprocess(images)), masks
 
-    def _sample(self, number: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        pair = self.pairs[number]
-        image, mask = read_pair(pair)
-        try:
-            check_mask(mask, self.n_classes)  # as stored: resizing could drop a stray value
-            image, mask = resize_image(image, self.size), resize_mask(mask, self.size)
+    def _begin(self, index: int) -> Batch:
+        """Let the threads read batch `index`."""
+        numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        images = self._buffers.empty((len(numbers), *self.size, self.n_channels), self.dtype)
+        masks = self._buffers.empty((len(numbers), *self.size, self.n_classes), self.dtype)
+        samples = list(zip(numbers.tolist(), images, masks, strict=True))
+        if self.dtype == "uint8" and self.augment is None and self._cache.result().holds(numbers):
+            self._write(samples, self.epoch)  # only a copy is left: as fast in one thread as in many
+            return images, masks, []
+        submit, share = _threads(os.getpid()).submit, -(-len(samples) // CORES)
+        parts = [samples[first : first + share] for first in range(0, len(samples), share)]
+        return images, masks, [submit(self._write, part, self.epoch) for part in parts]
+
+    def _write(self, samples: list[tuple[int, np.ndarray, np.ndarray]], epoch: int) -> None:
+        """Write samples, by number, into their places in a batch."""
+        cache = self._cache.result()
+        for number, image_out, mask_out in samples:
+            image, mask = cache.get(number, self._read)
             if self.augment is not None:
                 # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
-                image, mask = self.augment(image, mask, np.random.default_rng([self.seed, epoch, number + 1]))
+                rng = np.random.default_rng([self.seed, epoch, number + 1])
+                image, mask = self.augment(image.copy(), mask.copy(), rng)
+                self._check(number, mask)
             if self.n_channels == 1:
                 image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-            return image, encode_mask(mask, self.n_classes)
+            if self.dtype == "uint8" or self.preprocess is not None:
+                image_out[...] = image
+            else:
+                np.divide(image, 255, out=image_out, dtype=np.float32)
+            if self.n_classes == 1:
+                np.not_equal(mask, 0, out=mask_out.view(bool) if self.dtype == "uint8" else mask_out)
+            else:
+                np.equal(mask, np.arange(self.n_classes, dtype=np.uint8), out=mask_out)
+
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read pair `number` from its files and resize it."""
+        image, mask = read_pair(self.pairs[number], self.size)
+        self._check(number, mask)  # as stored: resizing could drop a stray value
+        return resize_image(image, self.size), resize_mask(mask, self.size)
+
+    def _check(self, number: int, mask: np.ndarray) -> None:
+        try:
+            check_mask(mask, self.n_classes)
         except DataError as error:
-            raise DataError(f"{pair.mask}: {error}") from None
+            raise DataError(f"{self.pairs[number].mask}: {error}") from None
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of `epoch`, from 0: call it to go on with a run that was interrupted."""
-        order = np.arange(len(self.pairs))
+        order = np.arange(self._count, dtype=np.int32)
         if self.shuffle:
             np.random.default_rng([self.seed, epoch]).shuffle(order)
         self.epoch, self._order = epoch, order
+        self._begun: tuple[int, dict[int, Batch]] = (0, {})
+
+    def _begun_by(self, process: int) -> dict[int, Batch]:
+        """The batches of this epoch that threads of this process read ahead; a forked one begins with none."""
+        if self._begun[0] != process:
+            self._begun = process, {}
+        return self._begun[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": self._cache.result(), "_begun": (0, {})}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cache = Future()
+        self._cache.set_result(state["_cache"])
 
     def on_epoch_begin(self) -> None:
         self._epoch_begun = True

@@ -1,8 +1,8 @@
 """What the notebooks share, in the order in which data flow.
 
-files → pairs → a pair → (a batch: `generator.py`) → a model → a score → (a picture: `pictures.py`)
+(files → pairs → a pair: `pairs.py`) → (a batch: `generator.py`) → a model → a score → (a picture: `pictures.py`)
 
-The names of those two files can be imported from here too. Importing this module loads neither
+The names of those files can be imported from here too. Importing this module loads neither
 TensorFlow nor matplotlib: what needs them, imports them when it is called.
 `python utils.py` checks this computer and the sample before a workshop.
 """
@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 import re
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
@@ -24,7 +22,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+
+from pairs import DataError, first_names
+from pairs import Pair as Pair
+from pairs import find_pairs as find_pairs
+from pairs import read_image as read_image
+from pairs import read_mask as read_mask
+from pairs import read_pair as read_pair
 
 if TYPE_CHECKING:
     import keras
@@ -53,75 +57,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-# --- Locate -----------------------------------------------------------------------------------
-
-
-class DataError(ValueError):
-    """An image or a mask that cannot be used: the message names the file, the value and the cure."""
-
-
-class Pair(NamedTuple):
-    """An image and its mask: two files with the same stem."""
-
-    stem: str
-    image: Path
-    mask: Path
-
-
-def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] | None = None) -> list[Pair]:
-    """Match the images of one folder with the masks of another by stem.
-
-    `ids` are stems or names of image files ("0007" or "0007.jpg") and fix the order; without them every file
-    of both folders takes part, sorted by stem. Hidden files are passed over, and names are compared
-    in one Unicode form (NFC), because macOS may store another than the one you type.
-
-    Raises DataError for an image without a mask (or a mask without an image, when there are no
-    `ids`), two files for one stem, an id given twice, and when there is nothing to pair.
-    """
-    images, masks = _files_by_stem(imgs_dir), _files_by_stem(masks_dir)
-    if ids is None:
-        stems = sorted(images.keys() | masks.keys())
-    else:
-        stem_of = {unicodedata.normalize("NFC", file): stem for stem, files in images.items() for file in files}
-        names = [unicodedata.normalize("NFC", str(name)) for name in ids]
-        stems = [name if name in images else stem_of.get(name, name) for name in names]
-    if not stems:
-        raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
-    if len(set(stems)) < len(stems):
-        stem, times = Counter(stems).most_common(1)[0]
-        raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
-    for kind, folder, files in (("image", imgs_dir, images), ("mask", masks_dir, masks)):
-        missing = [stem for stem in stems if stem not in files]
-        if missing:
-            raise DataError(
-                f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {_first(missing)}. "
-                f"An image and its mask have the same name up to the extension: "
-                f"add the {kind}, or leave the id out."
-            )
-        for stem in stems:
-            if len(files[stem]) > 1:
-                raise DataError(
-                    f"{len(files[stem])} {kind} files in {folder} for the id {stem!r}: "
-                    f"{_first(sorted(files[stem]))}. Keep one of them."
-                )
-    return [Pair(stem, Path(imgs_dir, images[stem][0]), Path(masks_dir, masks[stem][0])) for stem in stems]
-
-
-def _files_by_stem(folder: str | Path) -> dict[str, list[str]]:
-    if not Path(folder).is_dir():
-        raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.")
-    files: dict[str, list[str]] = {}
-    with os.scandir(os.fspath(folder)) as entries:
-        for entry in entries:
-            if entry.is_file() and not entry.name.startswith(".") and entry.name not in {"Thumbs.db", "desktop.ini"}:
-                stem = unicodedata.normalize("NFC", Path(entry.name).stem)
-                files.setdefault(stem, []).append(entry.name)
-    return files
-
-
-def _first(names: Sequence[str], count: int = 5) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+# --- Split -----------------------------------------------------------------------------------
 
 
 def split_ids(ids: Iterable[str], *sizes: int, seed: int = 0) -> list[list[str]]:
@@ -150,102 +86,15 @@ def read_split(folder: Path = SAMPLE) -> dict[str, list[str]]:
     return split
 
 
-# --- Pair -------------------------------------------------------------------------------------
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file as RGB uint8, (H, W, 3), turned upright as its EXIF tag says.
-
-    Grey becomes three equal channels and a palette becomes its colours. Raises DataError for a file
-    that is missing, empty or unreadable, for 16-bit values and for transparent pixels: there is more
-    than one way to make those 8-bit RGB, and only you know the right one.
-    """
-    data = _read_bytes(path)
-    image = _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
-    if image.dtype != np.uint8:
-        raise DataError(
-            f"{path}: {image.dtype} pixels up to {image.max()}, expected 8-bit. "
-            f"Scale them to 0–255 by the full range of your camera and save again."
-        )
-    if data[:2] != b"\xff\xd8" and Image.open(io.BytesIO(data)).has_transparency_data:  # a JPEG has no alpha
-        alpha = _decode(path, data, cv2.IMREAD_UNCHANGED)[..., -1]
-        if alpha.min() < 255:
-            raise DataError(
-                f"{path}: {np.mean(alpha < 255):.1%} of the pixels are transparent. "
-                f"Lay the image on the background you want and save it without an alpha channel."
-            )
-    return image
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask file as it was stored, uint8 (H, W, 1): no colours, no scaling, no smoothing.
-
-    A palette file (Pascal VOC) gives its indices. Raises DataError for a file that is missing, empty
-    or unreadable, for colour and transparency, and for values above 255.
-    """
-    data = _read_bytes(path)
-    if data[:4] == b"\x89PNG" and data[25:26] == b"\x03":  # palette: OpenCV would give its colours
-        return _checked(path, lambda: np.array(Image.open(io.BytesIO(data))))[..., None]
-    mask = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if mask.ndim == 3:
-        if (mask != mask[..., :1])[..., :3].any() or (mask.shape[2] == 4 and mask[..., 3].min() < 255):
-            raise DataError(
-                f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "
-                f"Save it as a grey or palette PNG that holds 0/255 or the class index."
-            )
-        mask = mask[..., 0]
-    if (mask != mask.astype(np.uint8)).any():
-        found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
-        raise DataError(f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.")
-    return mask.astype(np.uint8)[..., None]
-
-
-def _read_bytes(path: str | Path) -> bytes:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.") from error
-    if not data:
-        raise DataError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
-    return data
-
-
-def _checked(path: str | Path, decode: Callable[[], np.ndarray | None]) -> np.ndarray:
-    try:
-        pixels = decode()
-    except (cv2.error, OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise DataError(
-            f"{path}: cannot be decoded ({error}). Open it in an image viewer, and save it again."
-        ) from error
-    if pixels is None:
-        start = Path(path).read_bytes()[:4]
-        raise DataError(
-            f"{path}: not an image that can be decoded (it begins with {start!r}). "
-            f"Open it in an image viewer; save it again, or copy it again from its source."
-        )
-    return pixels
-
-
-def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
-    # From memory, because cv2.imread cannot open a path with Korean letters on Windows.
-    return _checked(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
-
-
-def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Read an image, uint8 (H, W, 3), and its mask, uint8 (H, W, 1); DataError if the sizes differ."""
-    image, mask = read_image(pair.image), read_mask(pair.mask)
-    if image.shape[:2] != mask.shape[:2]:
-        raise DataError(
-            f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image "
-            f"{image.shape[0]}×{image.shape[1]}. Make the mask again from this image; "
-            f"if the two are turned against each other, look at the image's EXIF orientation."
-        )
-    return image, mask
+# --- Resize, check, encode -------------------------------------------------------------------------------------
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, C) to `size` (height, width); averages where it shrinks, so that nothing aliases."""
-    height, width = np.minimum(size, image.shape[:2]).tolist()
+    """Resize (H, W, C) to `size` (height, width) so that nothing aliases.
+
+    A side that shrinks 1.5 times or more is averaged; below that, linear interpolation weighs every pixel.
+    """
+    height, width = (new if old >= 1.5 * new else old for new, old in zip(size, image.shape, strict=False))
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(*size, -1)
 
@@ -261,11 +110,13 @@ def check_mask(mask: np.ndarray, n_classes: int = 1) -> None:
     `n_classes=1`: 0 is ground, and 1 or 255 (one of them in a file) is the object.
     `n_classes=k` > 1: the values are class indices 0…k-1.
     """
+    if mask.max() < max(2, n_classes) or (n_classes == 1 and (mask + np.uint8(1)).max() <= 1):  # 255 + 1 is 0
+        return
     counts = np.bincount(mask.ravel(), minlength=256)
     allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] else 1)
     stray = [value for value in np.flatnonzero(counts) if value not in allowed]
     if stray:
-        found = _first([f"{value} ({counts[value]} pixels)" for value in stray])
+        found = first_names([f"{value} ({counts[value]} pixels)" for value in stray])
         expected = "0 and 255, or 0 and 1" if n_classes == 1 else f"class indices 0 to {n_classes - 1}"
         raise DataError(
             f"the mask holds {found}; expected {expected}. "
@@ -458,7 +309,11 @@ def preflight() -> bool:
     except Exception as error:
         line(False, f"TensorFlow does not start: {error}", "run `make clean`, then `make lab`")
     wrong = check_sample()
-    line(not wrong, f"the sample, {len(wrong)} files wrong", f"`git checkout data_sample` brings back {_first(wrong)}")
+    line(
+        not wrong,
+        f"the sample, {len(wrong)} files wrong",
+        f"`git checkout data_sample` brings back {first_names(wrong)}",
+    )
     return all(passed)
 
 

@@ -103,7 +103,7 @@ def make_files(tmp_path):
 
 def test_pairs_are_matched_by_stem_and_sorted(make_files):
     imgs, masks = make_files(["b.jpg", "a.PNG"], ["a.png", "b.bmp"])
-    assert utils.find_pairs(imgs, str(masks)) == [
+    assert list(utils.find_pairs(imgs, str(masks))) == [
         ("a", imgs / "a.PNG", masks / "a.png"),
         ("b", imgs / "b.jpg", masks / "b.bmp"),
     ]

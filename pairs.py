@@ -1,0 +1,256 @@
+"""Files to pixels: which image belongs to which mask, and what the two files hold."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
+
+
+class DataError(ValueError):
+    """An image or a mask that cannot be used: the message names the file, the value and the cure."""
+
+
+class Pair(NamedTuple):
+    """An image and its mask: two files with the same stem."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+
+class Pairs(Sequence[Pair]):
+    """Pairs as stems and suffixes: a million take about 25 MB. A `Pair` is made when it is asked for."""
+
+    def __init__(self, imgs_dir: Path, masks_dir: Path, stems: list[str], images: list[str], masks: list[str]):
+        self._folders = str(imgs_dir), str(masks_dir)
+        self._stems, self._images, self._masks = stems, images, masks
+
+    def __len__(self) -> int:
+        return len(self._stems)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        image, mask = self.files(index)
+        return Pair(self._stems[index], Path(image), Path(mask))
+
+    def files(self, index: int) -> tuple[str, str]:
+        """The paths of image and mask."""
+        stem = self._stems[index]
+        return (
+            f"{self._folders[0]}{os.sep}{_file_name(stem, self._images[index])}",
+            f"{self._folders[1]}{os.sep}{_file_name(stem, self._masks[index])}",
+        )
+
+
+def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] | None = None) -> Pairs:
+    """Match the images of one folder with the masks of another by stem.
+
+    `ids` are stems or names of image files ("0007" or "0007.jpg") and fix the order; without them every file
+    of both folders takes part, sorted by stem. Hidden files are passed over, and names are compared
+    in one Unicode form (NFC), because macOS may store another than the one you type.
+
+    Raises DataError for an image without a mask (or a mask without an image, when there are no
+    `ids`), two files for one stem, an id given twice, and when there is nothing to pair.
+    """
+    imgs_dir, masks_dir = Path(imgs_dir), Path(masks_dir)
+    files = _files_by_stem(imgs_dir)
+    if ids is None:
+        stems = sorted(files.keys() | _files_by_stem(masks_dir).keys())
+    else:
+        stems = [_stem_of(unicodedata.normalize("NFC", str(name)), files) for name in ids]
+    if not stems:
+        raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
+    if len(set(stems)) < len(stems):
+        stem, times = Counter(stems).most_common(1)[0]
+        raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
+    images = _match("image", imgs_dir, files, stems)
+    del files  # a million names are 100 MB: one folder at a time
+    return Pairs(imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, _files_by_stem(masks_dir), stems))
+
+
+def _stem_of(name: str, files: dict[str, str]) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if name not in files and stem in files and dot + suffix in files[stem].split("/") else name
+
+
+def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> list[str]:
+    missing = [stem for stem in stems if stem not in files]
+    if missing:
+        raise DataError(
+            f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {first_names(missing)}. "
+            f"An image and its mask have the same name up to the extension: "
+            f"add the {kind}, or leave the id out."
+        )
+    found = [files[stem] for stem in stems]
+    double = next((i for i, names in enumerate(found) if "/" in names), None)
+    if double is not None:
+        names = sorted(_file_name(stems[double], name) for name in found[double].split("/"))
+        raise DataError(
+            f"{len(names)} {kind} files in {folder} for the id {stems[double]!r}: {first_names(names)}. "
+            f"Keep one of them."
+        )
+    return found
+
+
+def _files_by_stem(folder: Path) -> dict[str, str]:
+    """The files of a folder: what follows each stem in its name; of several files, joined by a slash."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.")
+    files: dict[str, str] = {}
+    with os.scandir(os.fspath(folder)) as entries:
+        for entry in entries:
+            name = unicodedata.normalize("NFC", entry.name)
+            if entry.is_file() and name[0] != "." and name not in {"Thumbs.db", "desktop.ini"}:
+                stem = name.rpartition(".")[0] or name
+                # a name that is stored in another Unicode form is kept whole; only a suffix begins with a dot
+                rest = sys.intern(name[len(stem) :]) if name == entry.name else entry.name
+                files[stem] = f"{files[stem]}/{rest}" if stem in files else rest
+    return files
+
+
+def _file_name(stem: str, rest: str) -> str:
+    return rest if rest and rest[0] != "." else stem + rest
+
+
+def first_names(names: Sequence[str], count: int = 5) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def read_image(path: str | Path, min_size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image file as RGB uint8, (H, W, 3), turned upright as its EXIF tag says.
+
+    With `min_size` (height, width) a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, the
+    smallest that still holds `min_size`: libjpeg then averages, and leaves out, what nobody needs.
+    Grey becomes three equal channels and a palette becomes its colours. Raises DataError for a file
+    that is missing, empty or unreadable, for 16-bit values and for transparent pixels: there is more
+    than one way to make those 8-bit RGB, and only you know the right one.
+    """
+    return _read_image(path, min_size)[0]
+
+
+def _read_image(path: str | Path, min_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The pixels, and (height, width) of the whole image."""
+    data = _read_bytes(path)
+    if data[:2] == b"\xff\xd8":
+        return _read_jpeg(path, data, min_size)
+    image = _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    if image.dtype != np.uint8:
+        raise DataError(
+            f"{path}: {image.dtype} pixels up to {image.max()}, expected 8-bit. "
+            f"Scale them to 0–255 by the full range of your camera and save again."
+        )
+    if Image.open(io.BytesIO(data)).has_transparency_data:
+        alpha = _decode(path, data, cv2.IMREAD_UNCHANGED)[..., -1]
+        if alpha.min() < 255:
+            raise DataError(
+                f"{path}: {np.mean(alpha < 255):.1%} of the pixels are transparent. "
+                f"Lay the image on the background you want and save it without an alpha channel."
+            )
+    return image, image.shape[:2]
+
+
+REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+
+
+def _read_jpeg(path: str | Path, data: bytes, min_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
+    turned = b"Exif\0\0" in data  # perhaps: then leave it to OpenCV, and let either side be the height
+    try:
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        sizes = [] if min_size is None else [min_size, min_size[::-1]][: 1 + turned]
+        scale = max(
+            n for n in (1, 2, 4, 8) if n == 1 or (sizes and all(height >= n * h and width >= n * w for h, w in sizes))
+        )
+        if not turned:
+            smaller = -(-height // scale), -(-width // scale)
+            return simplejpeg.decode_jpeg(data, min_height=smaller[0], min_width=smaller[1]), (height, width)
+    except ValueError:
+        scale = 1  # OpenCV reads more kinds, and says what is wrong with the others
+    if scale == 1:
+        image = _decode(path, data, cv2.IMREAD_COLOR_RGB)
+        return image, image.shape[:2]
+    image = cv2.cvtColor(_decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
+    lying = image.shape[:2] != (-(-height // scale), -(-width // scale))
+    return image, (width, height) if lying else (height, width)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask file as it was stored, uint8 (H, W, 1): no colours, no scaling, no smoothing.
+
+    A palette file (Pascal VOC) gives its indices. Raises DataError for a file that is missing, empty
+    or unreadable, for colour and transparency, and for values above 255.
+    """
+    data = _read_bytes(path)
+    if data[:4] == b"\x89PNG" and data[25:26] == b"\x03":  # palette: OpenCV would give its colours
+        return _checked(path, lambda: np.array(Image.open(io.BytesIO(data))))[..., None]
+    mask = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if mask.ndim == 3:
+        if (mask != mask[..., :1])[..., :3].any() or (mask.shape[2] == 4 and mask[..., 3].min() < 255):
+            raise DataError(
+                f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "
+                f"Save it as a grey or palette PNG that holds 0/255 or the class index."
+            )
+        mask = mask[..., 0]
+    if mask.dtype != np.uint8 and (mask != mask.astype(np.uint8)).any():
+        found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
+        raise DataError(f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.")
+    return mask.astype(np.uint8, copy=False)[..., None]
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.") from error
+    if not data:
+        raise DataError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
+    return data
+
+
+def _checked(path: str | Path, decode: Callable[[], np.ndarray | None]) -> np.ndarray:
+    try:
+        pixels = decode()
+    except (cv2.error, OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise DataError(
+            f"{path}: cannot be decoded ({error}). Open it in an image viewer, and save it again."
+        ) from error
+    if pixels is None:
+        start = Path(path).read_bytes()[:4]
+        raise DataError(
+            f"{path}: not an image that can be decoded (it begins with {start!r}). "
+            f"Open it in an image viewer; save it again, or copy it again from its source."
+        )
+    return pixels
+
+
+def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
+    # From memory, because cv2.imread cannot open a path with Korean letters on Windows.
+    return _checked(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
+
+
+def read_pair(pair: Pair, min_size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image, uint8 (H, W, 3), and its mask, uint8 (H, W, 1); DataError if the files' sizes differ.
+
+    `min_size` as in `read_image`; the mask comes whole.
+    """
+    (image, size), mask = _read_image(pair.image, min_size), read_mask(pair.mask)
+    if size != mask.shape[:2]:
+        raise DataError(
+            f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "
+            f"Make the mask again from this image; "
+            f"if the two are turned against each other, look at the image's EXIF orientation."
+        )
+    return image, mask
