@@ -5,7 +5,7 @@ LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter l
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
-.PHONY: lab run test clean setup lock save
+.PHONY: lab run test bench clean setup lock save
 
 lab: setup            ## open JupyterLab on the first notebook
 	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
@@ -18,6 +18,11 @@ test: setup           ## format, lint, types, tests, and every notebook cell by 
 	$(VENV_PYTHON) -m ruff check --quiet .
 	$(VENV_PYTHON) -m mypy --no-error-summary
 	$(VENV_PYTHON) tools/offline.py -m pytest
+
+bench: setup          ## measure the generator beside its peers, which are installed into build/peers
+	$(VENV_PYTHON) -m pip install --quiet --target build/peers -r benchmarks/requirements.txt \
+		|| echo "Some peers could not be installed: those that are missing are named below."
+	$(VENV_PYTHON) benchmarks/bench.py --million
 
 clean:                ## remove what was made; the next call sets up again
 	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis

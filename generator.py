@@ -28,6 +28,7 @@ Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarr
 Batch = tuple[np.ndarray, np.ndarray, list[Future]]
 
 AHEAD = 2  # batches that are read while one is used
+CHECKED_AT_ONCE = 100_000  # of more ids the names are checked while the program goes on
 
 
 @functools.cache
@@ -145,7 +146,7 @@ class DataGenerator(keras.utils.Sequence):
         self._cache = _threads(os.getpid()).submit(
             lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir)
         )
-        if self._count <= 100_000:
+        if self._count <= CHECKED_AT_ONCE:
             self._cache.result()
         self._buffers = Buffers()
         self._epoch_begun = False
