@@ -69,20 +69,21 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] |
     if ids is None:
         stems = sorted(files.keys() | _files_by_stem(masks_dir).keys())
     else:
-        stems = [_stem_of(unicodedata.normalize("NFC", str(name)), files) for name in ids]
+        names = (unicodedata.normalize("NFC", str(name)) for name in ids)
+        stems = [name if name in files else _stem_of(name, files) for name in names]
     if not stems:
         raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
+    images = _match("image", imgs_dir, files, stems)
+    del files  # a million names are 100 MB: one folder at a time
     if len(set(stems)) < len(stems):
         stem, times = Counter(stems).most_common(1)[0]
         raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
-    images = _match("image", imgs_dir, files, stems)
-    del files  # a million names are 100 MB: one folder at a time
     return Pairs(imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, _files_by_stem(masks_dir), stems))
 
 
 def _stem_of(name: str, files: dict[str, str]) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return stem if name not in files and stem in files and dot + suffix in files[stem].split("/") else name
+    return stem if stem in files and dot + suffix in files[stem].split("/") else name
 
 
 def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> list[str]:
@@ -94,13 +95,13 @@ def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> 
             f"add the {kind}, or leave the id out."
         )
     found = [files[stem] for stem in stems]
-    double = next((i for i, names in enumerate(found) if "/" in names), None)
-    if double is not None:
-        names = sorted(_file_name(stems[double], name) for name in found[double].split("/"))
-        raise DataError(
-            f"{len(names)} {kind} files in {folder} for the id {stems[double]!r}: {first_names(names)}. "
-            f"Keep one of them."
-        )
+    for rest in set(found):
+        if "/" in rest:
+            stem = stems[found.index(rest)]
+            names = sorted(_file_name(stem, part) for part in rest.split("/"))
+            raise DataError(
+                f"{len(names)} {kind} files in {folder} for the id {stem!r}: {first_names(names)}. Keep one of them."
+            )
     return found
 
 
@@ -111,7 +112,7 @@ def _files_by_stem(folder: Path) -> dict[str, str]:
     files: dict[str, str] = {}
     with os.scandir(os.fspath(folder)) as entries:
         for entry in entries:
-            name = unicodedata.normalize("NFC", entry.name)
+            name = entry.name if entry.name.isascii() else unicodedata.normalize("NFC", entry.name)
             if entry.is_file() and name[0] != "." and name not in {"Thumbs.db", "desktop.ini"}:
                 stem = name.rpartition(".")[0] or name
                 # a name that is stored in another Unicode form is kept whole; only a suffix begins with a dot

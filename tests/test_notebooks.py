@@ -46,6 +46,7 @@ def test_the_course_has_its_notebooks_in_order():
         "01_load_a_pair.ipynb",
         "02_write_a_sequence.ipynb",
         "03_train_the_unet.ipynb",
+        "04_look_inside_fit.ipynb",
     ]
 
 
@@ -209,6 +210,10 @@ def prepared(path):
         share[:, :, :2] = 1
         namespace |= {"test": [(None, masks) for masks in share], "scores": [utils.ClassScore("ground", 1.0, 0.75)]}
         return namespace
+    if path == PATHS[3]:
+        import keras
+
+        return namespace | {"keras": keras}
     namespace["sys"] = sys
     for cell in cells(path):
         if "exercise" in tags(cell):
@@ -239,6 +244,15 @@ WRONG = [
     (2, 0, "def iou(truth, found): return (truth & found).sum() / max(1, (truth | found).sum())", "two empty masks"),
     (2, 1, "accuracy = 0.25", "share of coin"),
     (2, 1, "accuracy = 0.5", "Average (mask == 0)"),
+    (3, 0, "def reached(batches, steps, queue): return steps + queue", "at its door"),
+    (3, 0, "def reached(batches, steps, queue): return batches", "should be 21, yours is 40"),
+    (3, 0, "def reached(batches, steps, queue): return steps + queue + 1", "no more"),
+    (3, 1, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
+    (3, 1, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
+    (3, 1, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, self.epoch]", "lacks the index"),
+    (3, 1, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, index]", "lacks the epoch"),
+    (3, 1, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
+    (3, 1, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
 ]
 
 
@@ -259,6 +273,12 @@ def test_checks_name_the_mistake(path):
                 source = (
                     "class GreyGenerator(CoinGenerator):\n    def __getitem__(self, index):\n"
                     f"        images, masks = super().__getitem__(index)\n        return {source[5:]}"
+                )
+            if source.startswith("NOISE"):
+                draw, _, key = source[6:].partition(")) ")
+                source = (
+                    "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n    def __getitem__(self, index):\n"
+                    f"        return np.random.default_rng({key}).{draw.rstrip(')')}))"
                 )
             said = answers(path, dict(namespace), source)[exercise]
             assert words in said, (source, said)
