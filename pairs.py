@@ -130,23 +130,24 @@ def first_names(names: Sequence[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + more
 
 
-def read_image(path: str | Path, min_size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.ndarray:
     """Read an image file as RGB uint8, (H, W, 3), turned upright as its EXIF tag says.
 
-    With `min_size` (height, width) a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, the
-    smallest that still holds `min_size`: libjpeg then averages, and leaves out, what nobody needs.
+    With `for_size` (height, width) a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, the
+    smallest that divides it and is still 1.5 times as large: libjpeg leaves out the detail that nobody needs, and
+    `resize_image` averages the rest.
     Grey becomes three equal channels and a palette becomes its colours. Raises DataError for a file
     that is missing, empty or unreadable, for 16-bit values and for transparent pixels: there is more
     than one way to make those 8-bit RGB, and only you know the right one.
     """
-    return _read_image(path, min_size)[0]
+    return _read_image(path, for_size)[0]
 
 
-def _read_image(path: str | Path, min_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
+def _read_image(path: str | Path, for_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
     """The pixels, and (height, width) of the whole image."""
     data = _read_bytes(path)
     if data[:2] == b"\xff\xd8":
-        return _read_jpeg(path, data, min_size)
+        return _read_jpeg(path, data, for_size)
     image = _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
     if image.dtype != np.uint8:
         raise DataError(
@@ -166,16 +167,20 @@ def _read_image(path: str | Path, min_size: tuple[int, int] | None) -> tuple[np.
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
-def _read_jpeg(path: str | Path, data: bytes, min_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
-    turned = b"Exif\0\0" in data  # perhaps: then leave it to OpenCV, and let either side be the height
+def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
+    leave = b"Exif\0\0" in data  # perhaps: then leave it to OpenCV, and let either side be the height
     try:
-        height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        sizes = [] if min_size is None else [min_size, min_size[::-1]][: 1 + turned]
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        leave |= colours in {"CMYK", "YCCK"}  # simplejpeg does not turn inks into light; OpenCV does
+        sizes = [] if for_size is None else [for_size, for_size[::-1]][: 1 + leave]
         scale = max(
-            n for n in (1, 2, 4, 8) if n == 1 or (sizes and all(height >= n * h and width >= n * w for h, w in sizes))
+            n
+            for n in (1, 2, 4, 8)
+            if n == 1 or (sizes and all(height >= 1.5 * n * h and width >= 1.5 * n * w for h, w in sizes))
+            if height % n == width % n == 0  # else the last row or column would be padded, and the picture stretched
         )
-        if not turned:
-            smaller = -(-height // scale), -(-width // scale)
+        if not leave:
+            smaller = height // scale, width // scale
             return simplejpeg.decode_jpeg(data, min_height=smaller[0], min_width=smaller[1]), (height, width)
     except ValueError:
         scale = 1  # OpenCV reads more kinds, and says what is wrong with the others
@@ -183,7 +188,7 @@ def _read_jpeg(path: str | Path, data: bytes, min_size: tuple[int, int] | None) 
         image = _decode(path, data, cv2.IMREAD_COLOR_RGB)
         return image, image.shape[:2]
     image = cv2.cvtColor(_decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
-    lying = image.shape[:2] != (-(-height // scale), -(-width // scale))
+    lying = image.shape[:2] != (height // scale, width // scale)
     return image, (width, height) if lying else (height, width)
 
 
@@ -242,12 +247,12 @@ def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
     return _checked(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
 
 
-def read_pair(pair: Pair, min_size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(pair: Pair, for_size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read an image, uint8 (H, W, 3), and its mask, uint8 (H, W, 1); DataError if the files' sizes differ.
 
-    `min_size` as in `read_image`; the mask comes whole.
+    `for_size` as in `read_image`; the mask comes whole.
     """
-    (image, size), mask = _read_image(pair.image, min_size), read_mask(pair.mask)
+    (image, size), mask = _read_image(pair.image, for_size), read_mask(pair.mask)
     if size != mask.shape[:2]:
         raise DataError(
             f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "

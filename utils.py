@@ -90,9 +90,9 @@ def read_split(folder: Path = SAMPLE) -> dict[str, list[str]]:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, C) to `size` (height, width) so that nothing aliases.
+    """Resize (H, W, C) to `size` (height, width); no pixel is passed over, so that texture does not alias.
 
-    A side that shrinks 1.5 times or more is averaged; below that, linear interpolation weighs every pixel.
+    A side that shrinks 1.5 times or more is averaged; up to there linear interpolation weighs every pixel.
     """
     height, width = (new if old >= 1.5 * new else old for new, old in zip(size, image.shape, strict=False))
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -18,8 +18,10 @@ from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -362,6 +364,95 @@ def test_an_image_that_shrinks_one_way_and_grows_the_other_does_not_alias():
     stripes[:, ::2] = 255
     # Each new column averages as many white columns as black ones: 127.5, rounded.
     assert set(np.unique(utils.resize_image(stripes, (16, 32)))) <= {127, 128}
+
+
+@given(st.integers(6, 40), st.data())
+def test_every_pixel_counts_where_an_image_shrinks(side, data):
+    """One white pixel, wherever it lies, is seen in the small image."""
+    new = data.draw(st.integers(max(2, side // 8), side))
+    image = np.zeros((side, side, 3), np.uint8)
+    row, column = data.draw(st.tuples(st.integers(0, side - 1), st.integers(0, side - 1)))
+    image[row, column] = 255
+    # averaged over fewer than 12×12 pixels: 255/144; interpolated, up to 1.5 times: a quarter each way, 255/16
+    assert utils.resize_image(image, (new, new)).sum(axis=(0, 1)).min() >= 1
+
+
+# --- Large photographs ------------------------------------------------------------------------
+
+
+def photograph(height, width):
+    """A photograph with edges, texture and a camera's noise, RGB."""
+    pixels = cv2.resize(skimage.data.astronaut(), (width, height), interpolation=cv2.INTER_CUBIC)
+    noise = np.random.default_rng(0).normal(0, 4, pixels.shape)
+    return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(384, 384), (128, 128), (200, 500), (96, 33)])
+def test_a_photograph_decoded_small_looks_like_one_decoded_whole(tmp_path, size):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(photograph(1600, 2000)).save(path, quality=90)
+    small, whole = utils.read_image(path, size), utils.read_image(path)
+    assert whole.shape == (1600, 2000, 3)
+    assert small.shape[0] >= size[0] and small.shape[1] >= size[1] and small.size <= whole.size / 4
+    difference = np.abs(utils.resize_image(small, size).astype(int) - utils.resize_image(whole, size))
+    # Both average the same pixels, libjpeg with another window: of 255 levels up to 1.5 in the mean were seen,
+    # and 1 % of the pixels, at edges, above 12.
+    assert difference.mean() <= 2 and np.percentile(difference, 99) <= 15
+
+
+def test_decoding_small_does_not_alias(tmp_path):
+    stripes = np.zeros((1024, 1024, 3), np.uint8)
+    stripes[:, ::2] = 255
+    Image.fromarray(stripes).save(tmp_path / "a.jpg", quality=95)
+    small = utils.resize_image(utils.read_image(tmp_path / "a.jpg", (100, 100)), (100, 100))
+    assert np.abs(small.astype(int) - 127).max() <= 3  # grey: one column picked of each ten would be black or white
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (64, 48), (769, 513), (1501, 2000)])
+def test_a_small_jpeg_is_decoded_pixel_for_pixel_as_by_opencv(tmp_path, shape):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(photograph(*shape)).save(path)
+    expected = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    for size in (None, shape, (385, 385) if shape[0] < 1501 else (8, 8), (1, 10_000)):
+        assert np.array_equal(utils.read_image(path, size), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_photograph_is_turned_upright(tmp_path, orientation):
+    path, exif = tmp_path / "images" / "a.jpg", Image.Exif()
+    path.parent.mkdir()
+    (tmp_path / "masks").mkdir()
+    exif[274] = orientation
+    Image.fromarray(photograph(600, 800)).save(path, exif=exif)
+    whole = utils.read_image(path)
+    Image.new("L", whole.shape[1::-1]).save(tmp_path / "masks" / "a.png")
+    small, mask = utils.read_pair(*utils.find_pairs(tmp_path / "images", tmp_path / "masks"), (64, 64))
+    assert small.shape[0] * 4 == whole.shape[0] and mask.shape[:2] == whole.shape[:2]
+    difference = np.abs(utils.resize_image(small, (64, 64)).astype(int) - utils.resize_image(whole, (64, 64)))
+    assert difference.mean() <= 1.5  # as above; a picture that lies on its side is 40 levels away
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_mask_of_another_size_is_refused_beside_an_image_decoded_small(tmp_path, turned):
+    path, exif = tmp_path / "images" / "a.jpg", Image.Exif()
+    path.parent.mkdir()
+    (tmp_path / "masks").mkdir()
+    exif[274] = 6 if turned else 1
+    Image.fromarray(photograph(600, 800)).save(path, exif=exif)
+    for size in ((800, 600), (600, 800), (599, 800), (75, 100)):
+        Image.new("L", size[::-1]).save(tmp_path / "masks" / "a.png")
+        pairs = utils.find_pairs(tmp_path / "images", tmp_path / "masks")
+        if size == ((800, 600) if turned else (600, 800)):
+            utils.read_pair(*pairs, (64, 64))
+        else:
+            with pytest.raises(DataError, match=f"the mask is {size[0]}×{size[1]} pixels and its image"):
+                utils.read_pair(*pairs, (64, 64))
+
+
+def test_a_jpeg_in_cmyk_is_read_as_opencv_reads_it(tmp_path):
+    Image.fromarray(photograph(64, 64)).convert("CMYK").save(tmp_path / "a.jpg")
+    expected = cv2.imread(str(tmp_path / "a.jpg"), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(utils.read_image(tmp_path / "a.jpg", (64, 64)), expected)
 
 
 def test_a_stem_with_a_dot_is_not_cut(write_pair, tmp_path):
