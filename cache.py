@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ class PixelCache:
     Args:
         pairs: what is cached; the slot's number is the place in this list.
         size: (height, width) of the pixels.
+        n_classes: what the masks were checked for when they were read; a file serves no other.
         memory: bytes the cache may take. When not all pairs fit, the first ones are kept; or all of
             them, with `folder`, in a file there.
         folder: made if need be. The file is named after the list and the settings and may be deleted
@@ -34,13 +36,17 @@ class PixelCache:
     Raises OSError if the folder has no room for the file.
     """
 
-    def __init__(self, pairs: Pairs, size: tuple[int, int], memory: int, folder: str | Path | None = None):
-        self._arguments = pairs, size, memory, folder
+    def __init__(
+        self, pairs: Pairs, size: tuple[int, int], n_classes: int, memory: int, folder: str | Path | None = None
+    ):
+        self._arguments = pairs, size, n_classes, memory, folder
         self.pairs, self.size = pairs, size
         area = size[0] * size[1]
         self._image, slot = area * 3, -(-area * 4 // 8) * 8
         fits = min(len(pairs), memory // (slot + 16))
-        self.path = None if folder is None or fits == len(pairs) else Path(folder, f"{_key(pairs, size)}.pixels")
+        self.path = (
+            None if folder is None or fits == len(pairs) else Path(folder, f"{_key(pairs, size, n_classes)}.pixels")
+        )
         if self.path is None:
             self._slots, self._marks = np.empty((fits, slot), np.uint8), np.zeros(fits, np.int64)
         else:
@@ -80,8 +86,8 @@ def _identity(*files: str) -> int:
     return hash(tuple((file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found))
 
 
-def _key(pairs: Pairs, size: tuple[int, int]) -> str:
-    digest = hashlib.sha256(repr((size, cv2.__version__, simplejpeg.__version__)).encode())
+def _key(pairs: Pairs, *settings: Any) -> str:
+    digest = hashlib.sha256(repr((settings, cv2.__version__, simplejpeg.__version__)).encode())
     for number in range(len(pairs)):
         digest.update("\0".join(map(os.path.abspath, pairs.files(number))).encode(errors="surrogateescape") + b"\0")
     return digest.hexdigest()[:32]

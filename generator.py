@@ -144,7 +144,7 @@ class DataGenerator(keras.utils.Sequence):
         self._count = len(ids)
         self._check_arguments()
         self._cache = _threads(os.getpid()).submit(
-            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir)
+            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, n_classes, cache_memory, cache_dir)
         )
         if self._count <= CHECKED_AT_ONCE:
             self._cache.result()

@@ -86,15 +86,18 @@ class ReadyBatch(keras.utils.Sequence):
 # --- Keras Sequences ------------------------------------------------------------------------------
 
 
-class Article(keras.utils.Sequence):
-    """The style of 2019: scikit-image, lists, one thread."""
-
-    def __init__(self, files: Files, size: int, batch: int):
-        super().__init__()
+class FileSequence(keras.utils.Sequence):
+    def __init__(self, files: Files, size: int, batch: int, **options):
+        super().__init__(**options)
+        cv2.setNumThreads(1)
         self.files, self.size, self.batch = files, size, batch
 
     def __len__(self) -> int:
         return len(self.files) // self.batch
+
+
+class Article(FileSequence):
+    """The style of 2019: scikit-image, lists, one thread."""
 
     def __getitem__(self, index):
         from skimage.io import imread
@@ -107,16 +110,8 @@ class Article(keras.utils.Sequence):
         return np.array(images, np.float32), np.array(masks, np.float32)
 
 
-class PlainCv2(keras.utils.Sequence):
+class PlainCv2(FileSequence):
     """What most people write today: cv2 and lists."""
-
-    def __init__(self, files: Files, size: int, batch: int, **options):
-        super().__init__(**options)
-        cv2.setNumThreads(1)
-        self.files, self.size, self.batch = files, size, batch
-
-    def __len__(self) -> int:
-        return len(self.files) // self.batch
 
     def __getitem__(self, index):
         images, masks = [], []

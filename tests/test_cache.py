@@ -15,6 +15,7 @@ from PIL import Image
 import cache
 import generator
 from generator import DataGenerator
+from pairs import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOT = 8 * 8 * 4 + 16
@@ -175,6 +176,16 @@ def test_every_list_and_size_has_a_file_of_its_own(folders, tmp_path):
             plain = DataGenerator(ids, folders.imgs, folders.masks, 4, size, shuffle=False, cache_memory=0)
             assert same(list(data), list(plain))
     assert len(list((tmp_path / "cache").iterdir())) == 6
+
+
+def test_masks_that_were_checked_for_more_classes_are_checked_again(folders, tmp_path):
+    def new(n_classes):
+        where = {"cache_memory": 0, "cache_dir": tmp_path / "cache"}
+        return DataGenerator(folders.ids, folders.imgs, folders.classes, 13, 8, n_classes, shuffle=False, **where)
+
+    new(3)[0]
+    with pytest.raises(DataError, match=r"the mask holds 2 .* check n_classes=1"):
+        new(1)[0]
 
 
 @pytest.mark.parametrize("harm", ["pixels cut", "one byte", "all zeros", "noise", "marks of others"])
