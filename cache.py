@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,18 +43,20 @@ class PixelCache:
     ):
         self._arguments = pairs, size, n_classes, memory, folder
         self.pairs, self.size = pairs, size
-        area = size[0] * size[1]
-        self._image, slot = area * 3, -(-area * 4 // 8) * 8
-        fits = min(len(pairs), memory // (slot + 16))
+        shapes = (*size, 3), (*size, 1)
+        bytes_each = sum(map(math.prod, shapes)) + 16  # two marks
+        fits = min(len(pairs), memory // bytes_each)
         self.path = (
             None if folder is None or fits == len(pairs) else Path(folder, f"{_key(pairs, size, n_classes)}.pixels")
         )
         if self.path is None:
-            self._slots, self._marks = np.empty((fits, slot), np.uint8), np.zeros(fits, np.int64)
+            self._marks = np.zeros(fits, np.int64)
+            self._images, self._masks = (np.empty((fits, *shape), np.uint8) for shape in shapes)
         else:
-            content = _map(self.path, len(pairs) * (slot + 8))
-            self._marks = content[: len(pairs) * 8].view(np.int64)
-            self._slots = content[len(pairs) * 8 :].reshape(len(pairs), slot)
+            ends = np.cumsum([len(pairs) * 8, *(len(pairs) * math.prod(shape) for shape in shapes)])
+            marks, images, masks, _ = np.split(_map(self.path, int(ends[-1])), ends)
+            self._marks = marks.view(np.int64)
+            self._images, self._masks = images.reshape(-1, *shapes[0]), masks.reshape(-1, *shapes[1])
         self._trusted = np.zeros(len(self._marks), np.int64)
 
     def __reduce__(self) -> tuple:
@@ -62,23 +66,30 @@ class PixelCache:
         """Whether all these pairs were in their slots when last looked for."""
         return bool(numbers.max() < len(self._trusted) and self._trusted[numbers].all())
 
+    def take(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray) -> bool:
+        """Copy these pairs into a batch, in two calls; False, and nothing is copied, if one must be read again."""
+        identities = [_identity(*self.pairs.files(number)) for number in numbers.tolist()]
+        if (self._trusted[numbers] != self._marks[numbers] ^ identities).any():
+            return False
+        for kept, batch in ((self._images, images), (self._masks, masks)):
+            np.take(kept, numbers, axis=0, out=batch, mode="clip")  # with "raise" NumPy copies twice
+        return True
+
     def get(self, number: int, read: Callable[[int], Pixels]) -> Pixels:
         """Pair `number`, not to be written to; where its slot does not count, `read(number)`, which is kept."""
         if number >= len(self._marks):
             return read(number)
         identity = _identity(*self.pairs.files(number))  # taken first: a change while reading shows the next time
-        slot = self._slots[number]
-        image, mask = slot[: self._image].reshape(*self.size, 3), slot[self._image :][: self._image // 3]
-        mask = mask.reshape(*self.size, 1)
+        image, mask = self._images[number], self._masks[number]
         if self._trusted[number] != self._marks[number] ^ identity:  # else this process knows mark and identity
-            if self._marks[number] != self._mark(identity, slot):
+            if self._marks[number] != self._mark(identity, image, mask):
                 image[...], mask[...] = read(number)
-                self._marks[number] = self._mark(identity, slot)
+                self._marks[number] = self._mark(identity, image, mask)
             self._trusted[number] = self._marks[number] ^ identity
         return image, mask
 
-    def _mark(self, identity: int, slot: np.ndarray) -> int:
-        return hash((identity, 0 if self.path is None else int(slot.view(np.uint64).sum())))
+    def _mark(self, identity: int, image: np.ndarray, mask: np.ndarray) -> int:
+        return hash((identity, 0 if self.path is None else zlib.crc32(mask.data, zlib.crc32(image.data))))
 
 
 def _identity(*files: str) -> int:

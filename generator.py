@@ -88,9 +88,9 @@ class DataGenerator(keras.utils.Sequence):
         shuffle: a new order each epoch, drawn from (seed, epoch) alone; False for validation.
         seed: with the epoch and the sample's number it fixes everything random here.
         drop_last: leave out a last batch that is not full.
-        augment: called as `augment(image, mask, rng)` on the resized uint8 pair of a sample, with an
-            `rng` keyed on (seed, epoch, sample), from several threads; returns a pair of the same
-            shapes and dtypes.
+        augment: called as `augment(image, mask, rng)` on the resized uint8 pair of a sample, the mask
+            in class indices (0 and 1 for one class), with an `rng` keyed on (seed, epoch, sample),
+            from several threads; returns a pair of the same shapes and dtypes.
         preprocess: called on float32 images in 0–255, (B, H, W, C), in place of dividing by 255:
             what `segmentation_models.get_preprocessing` returns for ImageNet weights.
         dtype: "float32", or "uint8" for a quarter of the bytes: begin the model with
@@ -203,15 +203,21 @@ class DataGenerator(keras.utils.Sequence):
         numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         images = self._buffers.empty((len(numbers), *self.size, self.n_channels), self.dtype)
         masks = self._buffers.empty((len(numbers), *self.size, self.n_classes), self.dtype)
+        submit = _threads(os.getpid()).submit
+        as_kept = (self.dtype, self.augment, self.n_channels, self.n_classes) == ("uint8", None, 3, 1)
+        if as_kept and self._cache.result().holds(numbers):
+            return images, masks, [submit(self._copy, numbers, images, masks, self.epoch)]
         samples = list(zip(numbers.tolist(), images, masks, strict=True))
-        if self.dtype == "uint8" and self.augment is None and self._cache.result().holds(numbers):
-            self._write(samples, self.epoch)  # only a copy is left: as fast in one thread as in many
-            return images, masks, []
-        submit, share = _threads(os.getpid()).submit, -(-len(samples) // CORES)
+        share = -(-len(samples) // CORES)
         parts = [samples[first : first + share] for first in range(0, len(samples), share)]
         return images, masks, [submit(self._write, part, self.epoch) for part in parts]
 
-    def _write(self, samples: list[tuple[int, np.ndarray, np.ndarray]], epoch: int) -> None:
+    def _copy(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray, epoch: int) -> None:
+        """Copy samples that are in the cache into a batch."""
+        if not self._cache.result().take(numbers, images, masks):
+            self._write(zip(numbers.tolist(), images, masks, strict=True), epoch)
+
+    def _write(self, samples: Iterable[tuple[int, np.ndarray, np.ndarray]], epoch: int) -> None:
         """Write samples, by number, into their places in a batch."""
         cache = self._cache.result()
         for number, image_out, mask_out in samples:
@@ -228,7 +234,7 @@ class DataGenerator(keras.utils.Sequence):
             else:
                 np.divide(image, 255, out=image_out, dtype=np.float32)
             if self.n_classes == 1:
-                np.not_equal(mask, 0, out=mask_out.view(bool) if self.dtype == "uint8" else mask_out)
+                mask_out[...] = mask
             else:
                 np.equal(mask, np.arange(self.n_classes, dtype=np.uint8), out=mask_out)
 
@@ -236,7 +242,8 @@ class DataGenerator(keras.utils.Sequence):
         """Read pair `number` from its files and resize it."""
         image, mask = read_pair(self.pairs[number], self.size)
         self._check(number, mask)  # as stored: resizing could drop a stray value
-        return resize_image(image, self.size), resize_mask(mask, self.size)
+        mask = resize_mask(mask, self.size)
+        return resize_image(image, self.size), mask if self.n_classes > 1 else (mask > 0).view(np.uint8)
 
     def _check(self, number: int, mask: np.ndarray) -> None:
         try:

@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 
 SIZE = 384
 # source: pairs, height, width, batch, epochs a round
-SOURCES = {"small": (512, 360, 480, 32, 2), "large": (40, 3000, 4000, 4, 1), "cache": (512, 360, 480, 32, 12)}
+SOURCES = {"small": (512, 360, 480, 32, 2), "large": (40, 3000, 4000, 4, 3), "cache": (512, 360, 480, 32, 12)}
 
 
 def make_photos(folder: Path, count: int, height: int, width: int) -> list[tuple[str, str]]:

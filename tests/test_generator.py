@@ -199,7 +199,7 @@ def test_no_sample_draws_the_numbers_that_gave_the_order(make):
 
 
 def test_what_augment_returns_is_the_batch(make):
-    images, masks = make(augment=lambda image, mask, rng: (image + np.uint8(100), 255 - mask), shuffle=False)[3]
+    images, masks = make(augment=lambda image, mask, rng: (image + np.uint8(100), 1 - mask), shuffle=False)[3]
     assert numbers(images) == [112]
     assert masks.mean() > 0.5
 
