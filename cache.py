@@ -29,9 +29,9 @@ class PixelCache:
     Args:
         pairs: what is cached; the slot's number is the place in this list.
         size: (height, width) of the pixels.
-        n_classes: what the masks were checked for when they were read; a file serves no other.
         memory: bytes the cache may take. When not all pairs fit, the first ones are kept; or all of
             them, with `folder`, in a file there.
+        settings: what the masks were read and checked for; a file serves no other.
         folder: made if need be. The file is named after the list and the settings and may be deleted
             whenever no program uses it.
 
@@ -39,15 +39,15 @@ class PixelCache:
     """
 
     def __init__(
-        self, pairs: Pairs, size: tuple[int, int], n_classes: int, memory: int, folder: str | Path | None = None
+        self, pairs: Pairs, size: tuple[int, int], memory: int, folder: str | Path | None = None, settings: Any = None
     ):
-        self._arguments = pairs, size, n_classes, memory, folder
+        self._arguments = pairs, size, memory, folder, settings
         self.pairs, self.size = pairs, size
         shapes = (*size, 3), (*size, 1)
         bytes_each = sum(map(math.prod, shapes)) + 16  # two marks
         fits = min(len(pairs), memory // bytes_each)
         self.path = (
-            None if folder is None or fits == len(pairs) else Path(folder, f"{_key(pairs, size, n_classes)}.pixels")
+            None if folder is None or fits == len(pairs) else Path(folder, f"{_key(pairs, size, settings)}.pixels")
         )
         if self.path is None:
             self._marks = np.zeros(fits, np.int64)

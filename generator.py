@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from cache import PixelCache
-from pairs import DataError, Pairs, find_pairs, read_pair
+from pairs import Colours, DataError, Pairs, find_pairs, read_pair
 from utils import check_mask, resize_image, resize_mask
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -25,9 +25,10 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
-Batch = tuple[np.ndarray, np.ndarray, list[Future]]
+Batch = tuple[list[np.ndarray], list[Future]]
 
 AHEAD = 2  # batches that are read while one is used
+VOID = 255  # in class indices: a pixel of which nobody knows the class
 CHECKED_AT_ONCE = 100_000  # of more ids the names are checked while the program goes on
 
 
@@ -72,13 +73,38 @@ class Buffers:
 FREE = 3  # references to a buffer that no array lies in: the list's, the loop's, and getrefcount's own
 
 
+class KerasAugment:
+    """An `augment` of Keras' image preprocessing layers: `KerasAugment(RandomRotation(0.1), RandomZoom(0.2))`.
+
+    Each layer draws once for image and mask together, from the `rng` of the sample and not from a
+    state of its own; masks are moved by the nearest pixel (give no other `interpolation`). Layers
+    want `data_format="channels_last"`, Keras' default.
+    """
+
+    _one_at_a_time = threading.Lock()  # a layer keeps its state while it draws
+
+    def __init__(self, *layers: keras.layers.Layer):
+        self.layers = layers
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        data = {"images": image.astype(np.float32), "segmentation_masks": mask.astype(np.float32)}
+        with self._one_at_a_time:
+            for layer in self.layers:
+                layer.generator.state.assign(rng.integers(2**31, size=2))
+                data = layer(data, training=True)
+        image, mask = (keras.ops.convert_to_numpy(data[key]) for key in ("images", "segmentation_masks"))
+        return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask.astype(np.uint8)
+
+
 class DataGenerator(keras.utils.Sequence):
     """Batches of images and masks for `fit`, `evaluate` and `predict`.
 
-    Batch `i` is `(images, masks)`, new arrays at every call, of `dtype`:
+    Batch `i` is `(images, masks)`, or `(images, masks, sample_weights)` with `ignore` or
+    `class_weights`: new arrays at every call, images and masks of `dtype`:
     images (B, H, W, n_channels), RGB (or grey) in [0, 1], or in 0–255 as uint8; masks (B, H, W, 1) of
-    0 and 1, or one-hot (B, H, W, n_classes). B is `batch_size`, and smaller in the last batch unless
-    `drop_last`. Each batch is read by all cores at once while the one before it is used.
+    0 and 1, or one-hot (B, H, W, n_classes); sample weights float32 (B, H, W).
+    B is `batch_size`, and smaller in the last batch unless `drop_last`. Each batch is read by all
+    cores at once while the one before it is used.
 
     Args:
         ids: stems or file names; `imgs_dir` and `masks_dir` are searched for both by stem.
@@ -95,6 +121,13 @@ class DataGenerator(keras.utils.Sequence):
             what `segmentation_models.get_preprocessing` returns for ImageNet weights.
         dtype: "float32", or "uint8" for a quarter of the bytes: begin the model with
             `keras.layers.Rescaling(1 / 255)` then.
+        colours: a table of RGB colour, (red, green, blue) of 0–255, to class index (or to `ignore`),
+            for masks whose classes are colours.
+        ignore: the value of void pixels in the masks: they have the weight 0, are 0 in every class,
+            and reach `augment` as 255.
+        class_weights: a weight for each class index (ground and object, for one class), which every
+            pixel of that class gets: see `utils.balanced_weights`. Losses that count pixel by pixel
+            heed weights, such as the cross-entropies of Keras.
         cache_memory: bytes of memory for decoded pairs, so that later epochs decode nothing; 0 for none.
         cache_dir: a folder for a file that keeps all pairs, and keeps them between runs, when the
             memory does not suffice.
@@ -125,6 +158,9 @@ class DataGenerator(keras.utils.Sequence):
         augment: Augment | None = None,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "float32",
+        colours: Colours | None = None,
+        ignore: int | None = None,
+        class_weights: Sequence[float] | None = None,
         cache_memory: int = 2**30,
         cache_dir: str | Path | None = None,
         **kwargs: Any,
@@ -140,11 +176,16 @@ class DataGenerator(keras.utils.Sequence):
         self.augment = augment
         self.preprocess = preprocess
         self.dtype = dtype
+        self.colours = colours
+        self.ignore = ignore
+        self.class_weights = class_weights
         ids = list(ids)
         self._count = len(ids)
         self._check_arguments()
         self._cache = _threads(os.getpid()).submit(
-            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, n_classes, cache_memory, cache_dir)
+            lambda: PixelCache(
+                find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir, (n_classes, ignore, colours)
+            )
         )
         if self._count <= CHECKED_AT_ONCE:
             self._cache.result()
@@ -165,6 +206,19 @@ class DataGenerator(keras.utils.Sequence):
             raise ValueError(f"dtype is {self.dtype!r}: 'float32' gives images in [0, 1], 'uint8' in 0–255.")
         if self.dtype == "uint8" and self.preprocess is not None:
             raise ValueError("preprocess makes float32 of the images: use dtype='float32', or put it into the model.")
+        names = max(2, self.n_classes)
+        if self.ignore is not None and (not 0 <= self.ignore <= 255 or self.ignore < names - (self.n_classes == 1)):
+            raise ValueError(f"ignore is {self.ignore}: a value of 0 to 255 that is no class.")
+        if self.colours is not None:
+            stray = [c for c in self.colours.items() if not 0 <= c[1] < names and c[1] != self.ignore]
+            if stray or not self.colours:
+                raise ValueError(f"colours gives {stray or 'no class'}: class indices are 0 to {names - 1}, or ignore.")
+        if self.class_weights is not None and (len(self.class_weights) != names or min(self.class_weights) < 0):
+            raise ValueError(
+                f"class_weights is {self.class_weights}: one number of at least 0 for each of {names} classes."
+            )
+        self._weights = np.zeros(256, np.float32)
+        self._weights[:names] = 1 if self.class_weights is None else self.class_weights
         if self._count and len(self) == 0:
             raise ValueError(
                 f"{self._count} samples give no batch of {self.batch_size} with drop_last=True: "
@@ -181,75 +235,91 @@ class DataGenerator(keras.utils.Sequence):
         full, rest = divmod(self._count, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """Read batch `index` of this epoch's order; IndexError beyond the last."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"batch {index} does not exist: there are {len(self)}, from 0 to {len(self) - 1}.")
         index %= len(self)
         self._cache.result()
         begun = self._begun_by(os.getpid())
-        batch = begun.pop(index, None) or self._begin(index)
-        images, masks, parts = batch
+        (images, *targets), parts = begun.pop(index, None) or self._begin(index)
         for following in range(index + 1, min(index + 1 + AHEAD, len(self))):
             if parts and len(begun) < AHEAD and following not in begun:
                 begun[following] = self._begin(following)
         for part in parts:
             part.result()
         self._epoch_begun |= index == len(self) - 1
-        return (images if self.preprocess is None else self.preprocess(images)), masks
+        return (images if self.preprocess is None else self.preprocess(images)), *targets
 
     def _begin(self, index: int) -> Batch:
         """Let the threads read batch `index`."""
         numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         images = self._buffers.empty((len(numbers), *self.size, self.n_channels), self.dtype)
         masks = self._buffers.empty((len(numbers), *self.size, self.n_classes), self.dtype)
+        arrays = [images, masks]
+        weighted = self.ignore is not None or self.class_weights is not None
+        if weighted:
+            arrays.append(self._buffers.empty(masks.shape[:3], "float32"))
         submit = _threads(os.getpid()).submit
         as_kept = (self.dtype, self.augment, self.n_channels, self.n_classes) == ("uint8", None, 3, 1)
-        if as_kept and self._cache.result().holds(numbers):
-            return images, masks, [submit(self._copy, numbers, images, masks, self.epoch)]
-        samples = list(zip(numbers.tolist(), images, masks, strict=True))
+        if as_kept and not weighted and self._cache.result().holds(numbers):
+            return arrays, [submit(self._copy, numbers, images, masks, self.epoch)]
+        samples = list(zip(numbers.tolist(), *arrays, strict=True))
         share = -(-len(samples) // CORES)
         parts = [samples[first : first + share] for first in range(0, len(samples), share)]
-        return images, masks, [submit(self._write, part, self.epoch) for part in parts]
+        return arrays, [submit(self._write, part, self.epoch) for part in parts]
 
     def _copy(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray, epoch: int) -> None:
         """Copy samples that are in the cache into a batch."""
         if not self._cache.result().take(numbers, images, masks):
             self._write(zip(numbers.tolist(), images, masks, strict=True), epoch)
 
-    def _write(self, samples: Iterable[tuple[int, np.ndarray, np.ndarray]], epoch: int) -> None:
-        """Write samples, by number, into their places in a batch."""
+    def _write(self, samples: Iterable[tuple], epoch: int) -> None:
+        """Write samples, (number, its places in the arrays of a batch)."""
         cache = self._cache.result()
-        for number, image_out, mask_out in samples:
+        for number, image_out, mask_out, *weight_out in samples:
             image, mask = cache.get(number, self._read)
             if self.augment is not None:
                 # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
                 rng = np.random.default_rng([self.seed, epoch, number + 1])
                 image, mask = self.augment(image.copy(), mask.copy(), rng)
-                self._check(number, mask)
+                self._check_augmented(number, mask)
             if self.n_channels == 1:
                 image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
             if self.dtype == "uint8" or self.preprocess is not None:
                 image_out[...] = image
             else:
                 np.divide(image, 255, out=image_out, dtype=np.float32)
-            if self.n_classes == 1:
-                mask_out[...] = mask
-            else:
-                np.equal(mask, np.arange(self.n_classes, dtype=np.uint8), out=mask_out)
+            np.equal(mask, np.arange(self.n_classes, dtype=np.uint8) + (self.n_classes == 1), out=mask_out)
+            if weight_out:
+                np.take(self._weights, mask[..., 0], out=weight_out[0])
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read pair `number` from its files and resize it."""
-        image, mask = read_pair(self.pairs[number], self.size)
+        """Read pair `number` from its files and resize it; the mask in class indices, and VOID."""
+        image, mask = read_pair(self.pairs[number], self.size, self.colours)
         self._check(number, mask)  # as stored: resizing could drop a stray value
         mask = resize_mask(mask, self.size)
-        return resize_image(image, self.size), mask if self.n_classes > 1 else (mask > 0).view(np.uint8)
+        classes = mask if self.n_classes > 1 else (mask > 0).view(np.uint8)
+        if self.ignore is not None:
+            classes = np.where(mask == self.ignore, np.uint8(VOID), classes)
+        return resize_image(image, self.size), classes
 
     def _check(self, number: int, mask: np.ndarray) -> None:
         try:
-            check_mask(mask, self.n_classes)
+            check_mask(mask, self.n_classes, self.ignore)
         except DataError as error:
             raise DataError(f"{self.pairs[number].mask}: {error}") from None
+
+    def _check_augmented(self, number: int, mask: np.ndarray) -> None:
+        last = max(1, self.n_classes - 1)
+        if mask.max() > last:
+            stray = mask[(mask > last) & (mask != VOID if self.ignore is not None else True)]
+            if stray.size:
+                void = "" if self.ignore is None else f", and {VOID} for void"
+                raise DataError(
+                    f"{self.pairs[number].mask}: augment made {stray[0]} of a class index; expected 0 to {last}{void}. "
+                    f"Move the pixels of a mask, never blend them, and leave their values alone."
+                )
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of `epoch`, from 0: call it to go on with a run that was interrupted."""

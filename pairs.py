@@ -7,7 +7,7 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -192,27 +192,65 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
     return image, (width, height) if lying else (height, width)
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask file as it was stored, uint8 (H, W, 1): no colours, no scaling, no smoothing.
+Colours = Mapping[tuple[int, int, int], int]  # RGB, 0–255 each, to a class index
 
-    A palette file (Pascal VOC) gives its indices. Raises DataError for a file that is missing, empty
-    or unreadable, for colour and transparency, and for values above 255.
+
+def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
+    """Read a mask file as it was stored, uint8 (H, W, 1): no scaling, no smoothing.
+
+    A palette file (Pascal VOC) gives its indices. With `colours`, a table of RGB colour to class
+    index, each pixel gives the index of its colour. Raises DataError for a file that is missing,
+    empty or unreadable, for values above 255, for colour without a table and for a colour that is
+    not in it, and for transparency.
     """
     data = _read_bytes(path)
     if data[:4] == b"\x89PNG" and data[25:26] == b"\x03":  # palette: OpenCV would give its colours
+        if colours is not None:
+            return _classes_of(
+                path, _checked(path, lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB"))), colours
+            )
         return _checked(path, lambda: np.array(Image.open(io.BytesIO(data))))[..., None]
     mask = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
+        raise DataError(
+            f"{path}: {np.mean(mask[..., 3] < 255):.1%} of the mask's pixels are transparent, and what lies there "
+            f"is not said. Save it without an alpha channel."
+        )
+    if colours is not None:
+        grey = mask.ndim == 2
+        return _classes_of(path, cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB) if grey else mask[..., 2::-1], colours)
     if mask.ndim == 3:
-        if (mask != mask[..., :1])[..., :3].any() or (mask.shape[2] == 4 and mask[..., 3].min() < 255):
+        if (mask != mask[..., :1])[..., :3].any():
             raise DataError(
                 f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "
-                f"Save it as a grey or palette PNG that holds 0/255 or the class index."
+                f"Save it as a grey or palette PNG that holds 0/255 or the class index, "
+                f"or say with `colours` which colour is which class."
             )
         mask = mask[..., 0]
     if mask.dtype != np.uint8 and (mask != mask.astype(np.uint8)).any():
         found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
         raise DataError(f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.")
     return mask.astype(np.uint8, copy=False)[..., None]
+
+
+def _classes_of(path: str | Path, rgb: np.ndarray, colours: Colours) -> np.ndarray:
+    """Class indices, uint8 (H, W, 1), of colours, (H, W, 3)."""
+    if rgb.dtype != np.uint8:
+        raise DataError(f"{path}: {rgb.dtype} colours up to {rgb.max()}, expected 8-bit. Save the mask with 8 bits.")
+    codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    known = {red * 65536 + green * 256 + blue: index for (red, green, blue), index in sorted(colours.items())}
+    keys, indices = np.array(list(known)), np.array(list(known.values()), np.uint8)
+    places = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    unknown = keys[places] != codes
+    if unknown.any():
+        row, column = (int(places[0]) for places in unknown.nonzero())
+        colour = tuple(rgb[row, column].tolist())
+        raise DataError(
+            f"{path}: the colour {colour} of the pixel in row {row}, column {column}, is no class "
+            f"({unknown.sum()} pixels have unknown colours). Add it to `colours`, or save the mask as PNG, "
+            f"without smoothing, in the colours of the table."
+        )
+    return indices[places][..., None]
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -247,12 +285,14 @@ def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
     return _checked(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
 
 
-def read_pair(pair: Pair, for_size: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    pair: Pair, for_size: tuple[int, int] | None = None, colours: Colours | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Read an image, uint8 (H, W, 3), and its mask, uint8 (H, W, 1); DataError if the files' sizes differ.
 
-    `for_size` as in `read_image`; the mask comes whole.
+    `for_size` as in `read_image`; the mask comes whole. `colours` as in `read_mask`.
     """
-    (image, size), mask = _read_image(pair.image, for_size), read_mask(pair.mask)
+    (image, size), mask = _read_image(pair.image, for_size), read_mask(pair.mask, colours)
     if size != mask.shape[:2]:
         raise DataError(
             f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "

@@ -133,7 +133,7 @@ def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 
         raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
     pairs = iter(generator.pairs)
     kept: list[tuple[float, Pair, np.ndarray, np.ndarray]] = []
-    for images, masks in generator:
+    for images, masks, *_ in generator:
         for mask, predicted in zip(masks, model.predict_on_batch(images), strict=True):
             truth, found = mask_classes(mask), mask_classes(predicted)
             either = np.count_nonzero((truth > 0) | (found > 0))

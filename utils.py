@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import keras
 
     from generator import DataGenerator as DataGenerator
+    from generator import KerasAugment as KerasAugment
     from pictures import Picture as Picture
     from pictures import overlay as overlay
     from pictures import plot_batch as plot_batch
@@ -45,7 +46,7 @@ ROOT = Path(__file__).resolve().parent
 SAMPLE = ROOT / "data_sample"
 
 
-ELSEWHERE = {"DataGenerator": "generator"} | dict.fromkeys(
+ELSEWHERE = {"DataGenerator": "generator", "KerasAugment": "generator"} | dict.fromkeys(
     ["Picture", "overlay", "plot_pair", "plot_batch", "plot_history", "plot_predictions"], "pictures"
 )
 
@@ -104,22 +105,26 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)[..., None]
 
 
-def check_mask(mask: np.ndarray, n_classes: int = 1) -> None:
+def check_mask(mask: np.ndarray, n_classes: int = 1, ignore: int | None = None) -> None:
     """Raise DataError, with how many pixels have which value, unless a mask as stored keeps the contract.
 
     `n_classes=1`: 0 is ground, and 1 or 255 (one of them in a file) is the object.
     `n_classes=k` > 1: the values are class indices 0…k-1.
+    `ignore`: one more value, for pixels of which nobody knows the class (void).
     """
-    if mask.max() < max(2, n_classes) or (n_classes == 1 and (mask + np.uint8(1)).max() <= 1):  # 255 + 1 is 0
+    if ignore is None and (
+        mask.max() < max(2, n_classes) or (n_classes == 1 and (mask + np.uint8(1)).max() <= 1)  # 255 + 1 is 0
+    ):
         return
     counts = np.bincount(mask.ravel(), minlength=256)
-    allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] else 1)
-    stray = [value for value in np.flatnonzero(counts) if value not in allowed]
+    allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] and ignore != 255 else 1)
+    stray = [value for value in np.flatnonzero(counts) if value not in allowed and value != ignore]
     if stray:
         found = first_names([f"{value} ({counts[value]} pixels)" for value in stray])
         expected = "0 and 255, or 0 and 1" if n_classes == 1 else f"class indices 0 to {n_classes - 1}"
+        void = "" if ignore is None else f", and {ignore} for void"
         raise DataError(
-            f"the mask holds {found}; expected {expected}. "
+            f"the mask holds {found}; expected {expected}{void}. "
             f"Save it as PNG, never as JPEG, resize it by the nearest pixel, and check n_classes={n_classes}."
         )
 
@@ -133,6 +138,24 @@ def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
     if n_classes == 1:
         return (mask > 0).astype(np.float32)
     return np.eye(n_classes, dtype=np.float32)[mask[..., 0]]
+
+
+def balanced_weights(generator: DataGenerator) -> list[float]:
+    """A weight for each class index with which every class weighs the same in the whole set.
+
+    weight = pixels / (classes · pixels of the class) (King and Zeng, 2001); void pixels do not
+    count. One class has two: ground and object. Raises ValueError for a class without any pixel.
+    """
+    counts = np.zeros(max(2, generator.n_classes), np.int64)
+    for _, masks, *weights in generator:
+        one_hot = masks if generator.n_classes > 1 else np.concatenate([1 - masks, masks], axis=-1)
+        known = weights[0] > 0 if weights else np.ones(masks.shape[:3], bool)
+        counts += np.count_nonzero(one_hot[known], axis=0)
+    if not counts.all():
+        raise ValueError(
+            f"the classes {np.flatnonzero(counts == 0).tolist()} have no pixel in this set: no weight fits."
+        )
+    return (counts.sum() / (len(counts) * counts)).tolist()
 
 
 def flip_and_turn(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +234,8 @@ def iou_per_class(model: keras.Model, generator: DataGenerator, names: Sequence[
     """Intersection over union of each class, over all pixels of all batches together.
 
     IoU = TP / (TP + FP + FN) (Jaccard, 1901), counted in one confusion matrix: not a mean over
-    batches, which would weigh a batch with few coin pixels like one with many. Probabilities of a
+    batches, which would weigh a batch with few coin pixels like one with many. Void pixels, and those
+    with the weight 0, do not count. Probabilities of a
     single class are cut at 0.5; of several, the largest wins. A class that the set does not hold
     scores 0. `names`: ("ground", "coin"), or one for each class index.
     """
@@ -227,14 +251,15 @@ def iou_per_class(model: keras.Model, generator: DataGenerator, names: Sequence[
 
     scores = [metric(index) for index in range(len(names))]
     baselines = [metric(index) for index in range(len(names))]
-    for images, masks in generator:
+    for images, masks, *weights in generator:
         predicted = model.predict_on_batch(images)
+        known = weights[0] > 0 if weights else None
         ground = np.zeros_like(masks)
         if generator.n_classes > 1:
             ground[..., 0] = 1
         for score, baseline in zip(scores, baselines, strict=True):
-            score.update_state(masks, predicted)
-            baseline.update_state(masks, ground)
+            score.update_state(masks, predicted, known)
+            baseline.update_state(masks, ground, known)
     return [
         ClassScore(name, float(score.result()), float(baseline.result()))
         for name, score, baseline in zip(names, scores, baselines, strict=True)

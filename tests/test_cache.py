@@ -38,9 +38,9 @@ def reads(monkeypatch):
     seen = []
     read_pair = generator.read_pair
 
-    def counting(pair, size):
+    def counting(pair, *options):
         seen.append(pair.stem)
-        return read_pair(pair, size)
+        return read_pair(pair, *options)
 
     monkeypatch.setattr(generator, "read_pair", counting)
     return seen
