@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+T = TypeVar("T")
+
 
 class DataError(ValueError):
     """An image or a mask that cannot be used: the message names the file, the value and the cure."""
+
+
+class TooLargeError(DataError):
+    """A file whose header declares more than `MAX_PIXELS`, perhaps a decompression bomb: it was not decoded."""
+
+
+MAX_PIXELS = 178_956_970  # that a file's header may declare: 512 MB as RGB, and Pillow's own limit
+SMALLER = "Cut the picture into tiles; if it should be smaller, copy the file again from its source."
 
 
 class Pair(NamedTuple):
@@ -49,8 +60,8 @@ class Pairs(Sequence[Pair]):
         """The paths of image and mask."""
         stem = self._stems[index]
         return (
-            f"{self._folders[0]}{os.sep}{_file_name(stem, self._images[index])}",
-            f"{self._folders[1]}{os.sep}{_file_name(stem, self._masks[index])}",
+            f"{self._folders[0]}{os.sep}{file_name(stem, self._images[index])}",
+            f"{self._folders[1]}{os.sep}{file_name(stem, self._masks[index])}",
         )
 
 
@@ -65,9 +76,9 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] |
     `ids`), two files for one stem, an id given twice, and when there is nothing to pair.
     """
     imgs_dir, masks_dir = Path(imgs_dir), Path(masks_dir)
-    files = _files_by_stem(imgs_dir)
+    files = files_by_stem(imgs_dir)
     if ids is None:
-        stems = sorted(files.keys() | _files_by_stem(masks_dir).keys())
+        stems = sorted(files.keys() | files_by_stem(masks_dir).keys())
     else:
         names = (unicodedata.normalize("NFC", str(name)) for name in ids)
         stems = [name if name in files else _stem_of(name, files) for name in names]
@@ -78,7 +89,7 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] |
     if len(set(stems)) < len(stems):
         stem, times = Counter(stems).most_common(1)[0]
         raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
-    return Pairs(imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, _files_by_stem(masks_dir), stems))
+    return Pairs(imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, files_by_stem(masks_dir), stems))
 
 
 def _stem_of(name: str, files: dict[str, str]) -> str:
@@ -98,14 +109,14 @@ def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> 
     for rest in set(found):
         if "/" in rest:
             stem = stems[found.index(rest)]
-            names = sorted(_file_name(stem, part) for part in rest.split("/"))
+            names = sorted(file_name(stem, part) for part in rest.split("/"))
             raise DataError(
                 f"{len(names)} {kind} files in {folder} for the id {stem!r}: {first_names(names)}. Keep one of them."
             )
     return found
 
 
-def _files_by_stem(folder: Path) -> dict[str, str]:
+def files_by_stem(folder: Path) -> dict[str, str]:
     """The files of a folder: what follows each stem in its name; of several files, joined by a slash."""
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.")
@@ -121,7 +132,7 @@ def _files_by_stem(folder: Path) -> dict[str, str]:
     return files
 
 
-def _file_name(stem: str, rest: str) -> str:
+def file_name(stem: str, rest: str) -> str:
     return rest if rest and rest[0] != "." else stem + rest
 
 
@@ -137,25 +148,25 @@ def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.
     smallest that divides it and is still 1.5 times as large: libjpeg leaves out the detail that nobody needs, and
     `resize_image` averages the rest.
     Grey becomes three equal channels and a palette becomes its colours. Raises DataError for a file
-    that is missing, empty or unreadable, for 16-bit values and for transparent pixels: there is more
-    than one way to make those 8-bit RGB, and only you know the right one.
+    that is missing, empty, unreadable or larger than `MAX_PIXELS`, for 16-bit values and for transparent
+    pixels: there is more than one way to make those 8-bit RGB, and only you know the right one.
     """
     return _read_image(path, for_size)[0]
 
 
 def _read_image(path: str | Path, for_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
     """The pixels, and (height, width) of the whole image."""
-    data = _read_bytes(path)
+    data = read_bytes(path)
     if data[:2] == b"\xff\xd8":
         return _read_jpeg(path, data, for_size)
-    image = _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    image = decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
     if image.dtype != np.uint8:
         raise DataError(
             f"{path}: {image.dtype} pixels up to {image.max()}, expected 8-bit. "
             f"Scale them to 0–255 by the full range of your camera and save again."
         )
-    if Image.open(io.BytesIO(data)).has_transparency_data:
-        alpha = _decode(path, data, cv2.IMREAD_UNCHANGED)[..., -1]
+    if checked(path, lambda: Image.open(io.BytesIO(data)).has_transparency_data):
+        alpha = decode(path, data, cv2.IMREAD_UNCHANGED)[..., -1]
         if alpha.min() < 255:
             raise DataError(
                 f"{path}: {np.mean(alpha < 255):.1%} of the pixels are transparent. "
@@ -182,12 +193,12 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
         if not leave:
             smaller = height // scale, width // scale
             return simplejpeg.decode_jpeg(data, min_height=smaller[0], min_width=smaller[1]), (height, width)
-    except ValueError:
+    except (ValueError, MemoryError):
         scale = 1  # OpenCV reads more kinds, and says what is wrong with the others
     if scale == 1:
-        image = _decode(path, data, cv2.IMREAD_COLOR_RGB)
+        image = decode(path, data, cv2.IMREAD_COLOR_RGB)
         return image, image.shape[:2]
-    image = cv2.cvtColor(_decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
     lying = image.shape[:2] != (height // scale, width // scale)
     return image, (width, height) if lying else (height, width)
 
@@ -200,26 +211,44 @@ def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
 
     A palette file (Pascal VOC) gives its indices. With `colours`, a table of RGB colour to class
     index, each pixel gives the index of its colour. Raises DataError for a file that is missing,
-    empty or unreadable, for values above 255, for colour without a table and for a colour that is
-    not in it, and for transparency.
+    empty, unreadable or larger than `MAX_PIXELS`, for values above 255, for colour without a table
+    and for a colour that is not in it, and for transparency.
     """
-    data = _read_bytes(path)
-    if data[:4] == b"\x89PNG" and data[25:26] == b"\x03":  # palette: OpenCV would give its colours
-        if colours is not None:
-            return _classes_of(
-                path, _checked(path, lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB"))), colours
-            )
-        return _checked(path, lambda: np.array(Image.open(io.BytesIO(data))))[..., None]
-    mask = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
+    data = read_bytes(path)
+    if colours is None:
+        return one_value_a_pixel(path, read_stored(path, data))
+    if _has_palette(data):
+        return _classes_of(path, checked(path, lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB"))), colours)
+    mask = read_stored(path, data)
+    if mask.ndim == 2:
+        return _classes_of(path, cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB), colours)
+    _check_opaque(path, mask)
+    return _classes_of(path, mask[..., 2::-1], colours)
+
+
+def _has_palette(data: bytes) -> bool:
+    return data[:4] == b"\x89PNG" and data[25:26] == b"\x03"
+
+
+def read_stored(path: str | Path, data: bytes) -> np.ndarray:
+    """The pixels of a file as they were stored: (H, W) or (H, W, C) in OpenCV's order; of a palette, the indices."""
+    if _has_palette(data):  # OpenCV would give its colours
+        return checked(path, lambda: np.array(Image.open(io.BytesIO(data))))
+    return decode(path, data, cv2.IMREAD_UNCHANGED)
+
+
+def _check_opaque(path: str | Path, mask: np.ndarray) -> None:
+    if mask.shape[2] == 4 and mask[..., 3].min() < 255:
         raise DataError(
             f"{path}: {np.mean(mask[..., 3] < 255):.1%} of the mask's pixels are transparent, and what lies there "
             f"is not said. Save it without an alpha channel."
         )
-    if colours is not None:
-        grey = mask.ndim == 2
-        return _classes_of(path, cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB) if grey else mask[..., 2::-1], colours)
+
+
+def one_value_a_pixel(path: str | Path, mask: np.ndarray) -> np.ndarray:
+    """Make uint8 (H, W, 1) of a mask as stored; DataError where that would lose something."""
     if mask.ndim == 3:
+        _check_opaque(path, mask)
         if (mask != mask[..., :1])[..., :3].any():
             raise DataError(
                 f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "
@@ -253,7 +282,7 @@ def _classes_of(path: str | Path, rgb: np.ndarray, colours: Colours) -> np.ndarr
     return indices[places][..., None]
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -261,28 +290,54 @@ def _read_bytes(path: str | Path) -> bytes:
         raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.") from error
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
+    height, width = checked(path, lambda: _declared_size(data))
+    if height * width > MAX_PIXELS:
+        raise TooLargeError(
+            f"{path}: its {len(data)} bytes declare {height}×{width} = {height * width / 1e6:.0f} megapixels, "
+            f"and at most {MAX_PIXELS / 1e6:.0f} are decoded. {SMALLER}"
+        )
     return data
 
 
-def _checked(path: str | Path, decode: Callable[[], np.ndarray | None]) -> np.ndarray:
+def _declared_size(data: bytes) -> tuple[int, int] | None:
+    """(height, width) as the header says, before anything is decoded; None if no decoder knows the file."""
+    if data[:4] == b"\x89PNG" and data[12:16] == b"IHDR" and len(data) >= 24:
+        width, height = struct.unpack(">II", data[16:24])
+        return height, width
+    if data[:2] == b"\xff\xd8":
+        try:
+            return simplejpeg.decode_jpeg_header(data)[:2]
+        except ValueError:
+            pass  # Pillow forgives more
     try:
-        pixels = decode()
-    except (cv2.error, OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.height, image.width
+    except UnidentifiedImageError:
+        return None
+
+
+def checked(path: str | Path, read: Callable[[], T | None]) -> T:
+    """What `read` returns; DataError, by the file's name, if it raises or finds nothing."""
+    try:
+        found = read()
+    except Image.DecompressionBombError as error:
+        raise TooLargeError(f"{path}: {error} {SMALLER}") from error
+    except Exception as error:  # a damaged file makes decoders raise anything, struct.error and MemoryError included
         raise DataError(
             f"{path}: cannot be decoded ({error}). Open it in an image viewer, and save it again."
         ) from error
-    if pixels is None:
+    if found is None:
         start = Path(path).read_bytes()[:4]
         raise DataError(
             f"{path}: not an image that can be decoded (it begins with {start!r}). "
             f"Open it in an image viewer; save it again, or copy it again from its source."
         )
-    return pixels
+    return found
 
 
-def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
+def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
     # From memory, because cv2.imread cannot open a path with Korean letters on Windows.
-    return _checked(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
+    return checked(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
 
 
 def read_pair(

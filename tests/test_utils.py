@@ -294,7 +294,10 @@ def test_a_mask_is_read_as_it_was_stored(tmp_path, data, stored):
 BAD_MASKS = UNREADABLE | {
     "colour": (png(NOISE), ["in colour", "(12, 16, 3)", "Save it as a grey"]),
     "colour in one pixel": (png(np.where(np.arange(48).reshape(4, 4, 3) == 7, np.uint8(1), 0)), ["in colour"]),
-    "transparent": (png(with_alpha(np.dstack([OBJECT] * 3), 128)), ["(12, 16, 4)", "Save it as a grey"]),
+    "transparent": (
+        png(with_alpha(np.dstack([OBJECT] * 3), 128)),
+        ["of the mask's pixels are transparent", "without an alpha"],
+    ),
     "16 bits": (png(np.full((12, 16), 256, np.uint16)), ["uint16", "256", "Save the mask with 8 bits"]),
     "fractions": (tiff(np.full((12, 16), 0.5, np.float32)), ["float32", "0.5", "Save the mask with 8 bits"]),
     "negative": (tiff(np.full((12, 16), -3, np.int32)), ["int32", "-3", "Save the mask with 8 bits"]),

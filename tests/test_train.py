@@ -1,0 +1,604 @@
+"""The training script: its loss, its messages, and that it survives whatever happens to it."""
+
+import csv
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["SM_FRAMEWORK"] = "3", "tf.keras"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import keras
+import segmentation_models as sm
+import tensorflow as tf
+
+import loss
+import pairs
+import survive
+import train
+
+KILLS, EPOCHS = 20, 12
+
+
+def tiny(backbone, n_classes, img_size, encoder_weights=None):
+    """In the place of the U-Net: three layers, with everything that has a state."""
+    image = keras.Input((*img_size, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Dropout(0.1)(keras.layers.BatchNormalization(momentum=0.9)(x))
+    last = "sigmoid" if n_classes == 1 else "softmax"
+    return keras.Model(image, keras.layers.Conv2D(n_classes, 3, padding="same", activation=last)(x))
+
+
+def write_photos(root, count=12):
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for number in range(count):
+        image, mask = rng.integers(0, 150, (32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)
+        y, x = rng.integers(0, 16, 2)
+        mask[y : y + 16, x : x + 16] = 255
+        image[mask > 0] += 100
+        Image.fromarray(image).save(root / "images" / f"{number:02d}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{number:02d}.png")
+    return root
+
+
+def command(photos, output, epochs=4, *more):
+    given = ["--images", photos / "images", "--masks", photos / "masks", "--output", output, "--epochs", epochs]
+    usual = ["--size", 32, "--encoder-weights", "none", "--validation", "0.25", "--learning-rate", 0.01, "--augment"]
+    return [str(word) for word in (*given, *usual, *more)]
+
+
+def arrays(path):
+    """Every array of a .keras file: weights, optimizer, random states."""
+    found = {}
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def read_state(output):
+    return json.loads((output / "checkpoints" / "state.json").read_text())
+
+
+def assert_same(one, other):
+    """Two runs ended alike: all arrays of the last and the best model, the history, the callbacks, the log."""
+    states = [{**read_state(output), "seconds": 0, "options": {}} for output in (one, other)]
+    assert states[0] == states[1]
+    for name in ("best.keras", f"checkpoints/{states[0]['file']}"):
+        ours, theirs = arrays(one / name), arrays(other / name)
+        assert ours.keys() == theirs.keys() and len(ours) > 6
+        assert all(np.array_equal(ours[key], theirs[key]) for key in ours), name
+    assert (one / "log.csv").read_bytes() == (other / "log.csv").read_bytes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deterministic_here_only():
+    yield
+    from tensorflow.python.framework import config
+
+    config.disable_op_determinism()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("photos") / "coins")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(train, "build_unet", tiny)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+
+
+@pytest.fixture(scope="module")
+def whole(photos, tmp_path_factory):
+    """A run that nobody interrupted."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "build_unet", tiny)
+        assert train.main(command(photos, output)) == 0
+    return output
+
+
+@pytest.fixture
+def raising(monkeypatch):
+    """Let something happen at the end of the n-th training step."""
+
+    def at_step(number, what):
+        steps = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            steps.append(batch)
+            if len(steps) == number:
+                what()
+
+        monkeypatch.setattr(train.Pace, "on_train_batch_end", on_train_batch_end)
+
+    return at_step
+
+
+# --- Loss and decay --------------------------------------------------------------------------
+
+
+def batch(classes, seed=0):
+    rng = np.random.default_rng(seed)
+    found = rng.uniform(0.01, 1, (3, 8, 8, classes)).astype(np.float32)
+    if classes == 1:
+        return (rng.random((3, 8, 8, 1)) > 0.6).astype(np.float32), found
+    return np.eye(classes, dtype=np.float32)[rng.integers(classes, size=(3, 8, 8))], found / found.sum(
+        -1, keepdims=True
+    )
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+@pytest.mark.parametrize("weights", [None, np.ones((3, 8, 8), np.float32)], ids=["none", "ones"])
+def test_without_weights_the_loss_is_that_of_segmentation_models(classes, weights):
+    truth, found = batch(classes)
+    theirs = sm.losses.bce_dice_loss if classes == 1 else sm.losses.cce_dice_loss
+    ours = loss.CrossEntropyDice()(truth, found, weights)
+    np.testing.assert_allclose(ours, theirs(tf.constant(truth), tf.constant(found)), rtol=1e-5)
+    empty = np.zeros_like(truth) if classes == 1 else np.eye(classes, dtype=np.float32)[np.zeros((3, 8, 8), int)]
+    np.testing.assert_allclose(
+        loss.CrossEntropyDice()(empty, found), theirs(tf.constant(empty), tf.constant(found)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_void_pixels_have_no_influence_on_the_loss(classes):
+    truth, found = batch(classes)
+    weights = np.ones((3, 8, 8), np.float32)
+    weights[:, 5:] = 0
+    expected = loss.CrossEntropyDice()(truth[:, :5], found[:, :5])
+    other = found.copy()
+    other[:, 5:] = batch(classes, seed=1)[1][:, 5:]
+    for predicted in (found, other):
+        np.testing.assert_allclose(loss.CrossEntropyDice()(truth, predicted, weights), expected, rtol=1e-6)
+    variable = tf.Variable(found)
+    with tf.GradientTape() as tape:
+        value = loss.CrossEntropyDice()(truth, variable, weights)
+    gradient = tape.gradient(value, variable).numpy()
+    assert not gradient[:, 5:].any() and gradient[:, :5].any()
+
+
+def test_weights_weigh_the_cross_entropy_and_a_batch_of_void_is_no_error():
+    truth, found = batch(1)
+    weights = np.random.default_rng(2).uniform(0.5, 2, (3, 8, 8)).astype(np.float32)
+    entropy = -np.log(np.where(truth > 0, found, 1 - found))[..., 0]
+    ours = [loss.CrossEntropyDice()(truth, found, some) for some in (weights, None)]
+    np.testing.assert_allclose(ours[0] - ours[1], (weights * entropy).mean() - entropy.mean(), atol=1e-6)
+    assert loss.CrossEntropyDice()(truth, found, 0 * weights) == 0
+
+
+def test_the_rate_decays_as_in_old_keras_and_composes_with_the_plateau():
+    model = tiny("", 1, (32, 32))
+    model.compile(keras.optimizers.Adam(1e-3), "mse")
+    decay = survive.Decay(1e-2, 30)
+    decay.set_model(model)
+    for epoch in range(6):
+        decay.on_epoch_begin(epoch)
+        halved = 0.5 if epoch > 3 else 1
+        np.testing.assert_allclose(model.optimizer.learning_rate, halved * 1e-3 / (1 + 1e-2 * 30 * epoch), rtol=1e-6)
+        if epoch == 3:
+            model.optimizer.learning_rate = 0.5 * float(model.optimizer.learning_rate)
+
+
+# --- A whole run -----------------------------------------------------------------------------
+
+
+def test_a_run_leaves_everything_that_describes_it(whole, photos, capsys):
+    run = json.loads((whole / "run.json").read_text())
+    assert run["command"] == "python train.py " + " ".join(command(photos, whole))
+    assert run["options"]["size"] == [32, 32] and run["options"]["decay"] == 1e-5 and run["seed"] == 0
+    assert run["versions"]["python"] == sys.version.split()[0] and run["versions"]["tensorflow"] == tf.__version__
+    assert set(run["versions"]) == {"python", *train.PACKAGES}
+    assert run["versions"]["keras"] == keras.__version__ and run["versions"]["numpy"] == np.__version__
+    assert run["data"]["pairs"] == 12 and len(run["data"]["sha256"]) == 64
+    assert run["epochs"] == 4 and 1 <= run["best_epoch"] <= 4 and run["seconds"] > 0
+    for score in run["scores"].values():
+        np.testing.assert_allclose(score["dice"], 2 * score["iou"] / (1 + score["iou"]))
+    assert list(run["scores"]) == ["ground", "object"] and run["scores"]["object"]["baseline_iou"] == 0
+    rows = list(csv.DictReader((whole / "log.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert set(rows[0]) == {"epoch", "loss", "iou", "val_loss", "val_iou", "learning_rate"}
+    best = max(rows, key=lambda row: (float(row["val_iou"]), -float(row["val_loss"])))
+    assert run["best_epoch"] == int(best["epoch"])
+    assert run["scores"]["object"]["iou"] == pytest.approx(float(best["val_iou"]), abs=1e-6)
+    for name in ("curves.png", "predictions.png"):
+        assert Image.open(whole / name).size > (100, 100)
+    assert sorted(path.name for path in (whole / "tensorboard").iterdir()) == ["training", "validation"]
+    assert not [path for path in whole.rglob("part-*")] and list(whole.parent.iterdir()) == [whole]
+    kept = {path.name for path in (whole / "checkpoints").iterdir()}
+    assert kept == {"state.json", "epoch-0004.keras", f"epoch-{run['best_epoch']:04d}.keras"}
+
+
+def test_the_best_model_opens_in_safe_mode_without_the_course(whole):
+    code = "import keras, sys; print(keras.models.load_model(sys.argv[1], safe_mode=True).output_shape)"
+    done = subprocess.run([sys.executable, "-c", code, whole / "best.keras"], capture_output=True, text=True, cwd="/")
+    assert done.stdout.split("\n")[-2] == "(None, 32, 32, 1)"
+
+
+def test_the_logs_for_tensorboard_hold_each_epoch_once(whole):
+    for name, keys in {"training": ["loss", "iou", "learning_rate"], "validation": ["loss", "iou"]}.items():
+        (path,) = (whole / "tensorboard" / name).iterdir()
+        events = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
+        steps = [(value.tag, event.step) for event in events for value in event.summary.value if value.tag in keys]
+        assert sorted(steps) == sorted((key, epoch) for key in keys for epoch in range(1, 5))
+
+
+def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
+    assert train.main(command(photos, tmp_path / "run", 1)) == 0
+    said = capsys.readouterr().out
+    assert "audit: 0 findings" in said
+    assert "9 images to train on, 3 to validate, 32×32 pixels; 5 steps of 2 an epoch, 1 epochs at most" in said
+    assert "resnet34, 0.0 million weights" in said
+    assert "An epoch takes about" in said and "s a step, measured in 3 steps." in said
+    assert "Best epoch: 1 of 1. On the 3 validation images, which chose it" in said
+    assert "ground     IoU 0." in said and "object     IoU 0." in said and "(baseline 0.000)" in said
+    assert "After 1 epochs: " in said and "IoU, worst first: " in said
+    assert train.main(command(photos, tmp_path / "run", 1)) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'run'} holds this run, complete: nothing to do. " \
+        "--overwrite trains it again.\n"  # fmt: skip
+    assert train.main(command(photos, tmp_path / "run", 1, "--overwrite")) == 0
+    assert "9 images to train on" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    photos = write_photos(tmp_path / "coloured")
+    (tmp_path / "table.csv").write_text("0,0,0,0\n255,0,0,1\n0,0,255,2\n255,255,255,9\n")
+    for path in (photos / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        rgb = np.zeros((32, 32, 3), np.uint8)
+        rgb[mask > 0] = 255, 0, 0
+        rgb[:8], rgb[30:] = (0, 0, 255), 255
+        Image.fromarray(rgb).save(path)
+    words = command(photos, "x", 2, "--classes", 3, "--colours", "table.csv", "--ignore", 9, "--balanced")
+    del words[words.index("--output") : words.index("--output") + 2]
+    assert train.main(words) == 0
+    run = json.loads((tmp_path / "runs" / "coloured" / "run.json").read_text())
+    assert list(run["scores"]) == ["class 0", "class 1", "class 2"]
+    assert run["options"]["colours"][1] == [255, 0, 0, 1]
+    capsys.readouterr()
+    assert train.main(words) == 0
+    assert "complete: nothing to do" in capsys.readouterr().out
+
+
+# --- It survives -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photos, whole, tmp_path, raising, capsys):
+    words = command(photos, tmp_path / "run")
+    raising(3, lambda: os.kill(os.getpid(), number))
+    assert train.main(words) == 130
+    assert capsys.readouterr().err.endswith("\nInterrupted. No epoch is saved yet; the same command begins again.\n")
+    raising(13, lambda: os.kill(os.getpid(), number))
+    assert train.main(words) == 130
+    assert capsys.readouterr().err.endswith("\nInterrupted. Epoch 2 is saved; the same command goes on after it.\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    raising(0, lambda: None)
+    assert train.main(words) == 0
+    said = capsys.readouterr().out
+    assert "Going on after epoch 2." in said and "Epoch 3/4" in said and "Epoch 2/4" not in said
+    assert_same(whole, tmp_path / "run")
+
+
+def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising):
+    from utils import build_unet
+
+    monkeypatch.setattr(train, "build_unet", build_unet)
+    for name, step in (("whole", 0), ("cut", 7)):
+        words = command(photos, tmp_path / name, 2, "--backbone", "resnet18")
+        raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert train.main(words) == (130 if step else 0)
+    raising(0, lambda: None)
+    assert train.main(words) == 0
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys):
+    """No epoch is better than the first; the rate is halved after 2, 4, ..., and after 5 it ends."""
+    monkeypatch.setattr(keras.callbacks.EarlyStopping, "_is_improvement", lambda self, value, best: best is None)
+    monkeypatch.setattr(keras.callbacks.ReduceLROnPlateau, "_is_improvement", lambda self, value, best: best is None)
+    more = ("--patience", 5, "--lr-patience", 2, "--decay", 0)
+    for name, steps in (("whole", []), ("cut", [22, 7, 3, 11])):
+        words = command(photos, tmp_path / name, 30, *more)
+        for step in steps:
+            raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
+            train.main(words)
+        raising(0, lambda: None)
+        assert train.main(words) == 0
+        said = capsys.readouterr().out
+        assert "Epoch 6: early stopping" in said
+    rates = [row["learning_rate"] for row in read_state(tmp_path / "cut")["history"]]
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025], rtol=1e-6)
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_full_disk_stops_it_with_a_message_and_the_last_epoch_stays(photos, whole, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "run"
+    save = keras.Model.save
+
+    def full(model, path, **kwargs):
+        if path.name == "part-epoch-0002.keras":
+            path.symlink_to("/dev/full")  # every write fails as on a full disk
+        save(model, path, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    assert train.main(command(photos, output)) == 1
+    said = capsys.readouterr().err
+    assert said.endswith(
+        f"Stopped: the disk of {output} is full. Make room on it. "
+        "Epoch 1 is saved; the same command goes on after it.\n"
+    )
+    assert "Traceback" not in said and not list(output.rglob("part-*"))
+    monkeypatch.setattr(keras.Model, "save", save)
+    assert train.main(command(photos, output)) == 0
+    assert_same(whole, output)
+
+
+def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, capsys):
+    photos = write_photos(tmp_path / "photos")
+    read = pairs.read_pair
+    monkeypatch.setattr("generator.read_pair", lambda pair, *rest: read(broken(pair), *rest))
+    count = []
+
+    def broken(pair):
+        count.append(pair)
+        return pair._replace(image=pair.image.with_name("gone.png")) if len(count) == 8 else pair
+
+    assert train.main(command(photos, tmp_path / "run")) == 1
+    said = capsys.readouterr().err
+    path = photos / "images" / "gone.png"
+    assert said.endswith(
+        f"Stopped: {path}: cannot be opened (No such file or directory). Check the path and the permissions. "
+        "No epoch is saved yet; the same command begins again.\n"
+    )
+    assert "Traceback" not in said
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_weights(photos, tmp_path):
+    """A child that imports once forks a run for each kill; half of them die by the clock, half inside saving."""
+    done = subprocess.run(
+        [sys.executable, __file__, str(photos), str(tmp_path)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert sum(report["killed"] for report in reports) == KILLS, reports
+    for report in reports:
+        assert report["saved"] >= report["begun"], report  # no more than the epoch it died in is lost
+    assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def drive(photos, root):
+    rng = random.Random(0)
+    run_forked(photos, root / "whole", root / "ignored", lambda: None, None)
+    plans = [("clock", rng.uniform(0.0, 2.5)) for _ in range(KILLS // 2)]
+    plans += [("saving", rng.randrange(1, 45)) for _ in range(KILLS - len(plans))]
+    rng.shuffle(plans)
+    output, begun = root / "killed", root / "begun"
+    begun.write_text("0")
+    while plans:
+        kind, when = plans.pop()
+        killed = run_forked(
+            photos, output, begun, (lambda n=when: die_in_saving(n)) if kind == "saving" else None, when
+        )
+        state = survive.State.read(output)
+        saved = state.content["epochs"] if state else 0
+        if state:
+            for name in {state.content["file"], state.content["best"]["file"]}:
+                with zipfile.ZipFile(state.folder / name) as archive:
+                    assert archive.testzip() is None
+        print(json.dumps({"killed": killed, "how": [kind, when], "saved": saved, "begun": int(begun.read_text())}))
+        if not killed:  # it ended before its kill: the next one begins anew
+            assert_same(root / "whole", output)
+            os.replace(output, root / f"ended-{len(plans)}")
+            plans.append((kind, when))
+            begun.write_text("0")
+    assert not run_forked(photos, output, begun, lambda: None, None)
+
+
+def run_forked(photos, output, begun, prepare, when):
+    """Run the command in a child; True if it was killed."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            os.dup2(2, 1)
+            train.build_unet = tiny
+            on_epoch_begin = train.Decay.on_epoch_begin
+
+            def note(self, epoch, logs=None):
+                begun.write_text(str(epoch))
+                on_epoch_begin(self, epoch, logs)
+
+            train.Decay.on_epoch_begin = note
+            if prepare:
+                prepare()
+            code = train.main(command(photos, output, EPOCHS))
+        finally:
+            os._exit(code)
+    if prepare is None:
+        time.sleep(when)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"exit status {status}"
+    return os.WIFSIGNALED(status)
+
+
+def die_in_saving(number):
+    """SIGKILL at the n-th of the moments before and after each call that changes the disk, or in half a model."""
+    count = 0
+
+    def moment():
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(function):
+        def wrapped(*arguments, **kwargs):
+            moment()
+            result = function(*arguments, **kwargs)
+            moment()
+            return result
+
+        return wrapped
+
+    save = keras.Model.save
+
+    def half(model, path, **kwargs):
+        save(model, path, **kwargs)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        moment()
+        path.write_bytes(data)
+
+    keras.Model.save = half
+    os.fsync, os.replace, Path.unlink, Path.write_text = map(
+        around, (os.fsync, os.replace, Path.unlink, Path.write_text)
+    )
+
+
+# --- What it refuses -------------------------------------------------------------------------
+
+
+def stopped(words, capsys):
+    capsys.readouterr()
+    assert train.main([str(word) for word in words]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Stopped: ") and said.count("\n") == 1
+    return said.removeprefix("Stopped: ").removesuffix("\n")
+
+
+def test_a_folder_that_is_taken_stays_as_it_is(photos, whole, tmp_path, capsys):
+    (tmp_path / "mine").write_text("mine")
+    for more in ((), ("--overwrite",)):
+        said = stopped(command(photos, tmp_path, 4, *more), capsys)
+        assert said == f"{tmp_path} holds files that are no run of this program: give another --output."
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    said = stopped(command(photos, whole, 5, "--batch", 3), capsys)
+    assert said == (
+        f"{whole} holds another run: --batch was 2 and is 3; --epochs was 4 and is 5. "
+        "Give another --output, or --overwrite to replace it."
+    )
+    assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+
+
+def test_changed_data_are_refused_and_moved_data_are_not(photos, tmp_path, raising, capsys):
+    first, moved = write_photos(tmp_path / "a" / "coins"), write_photos(tmp_path / "b" / "coins")
+    raising(7, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert train.main(command(first, tmp_path / "run", 2)) == 130
+    mask = moved / "masks" / "03.png"
+    data = mask.read_bytes()
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(mask)
+    said = stopped(command(moved, tmp_path / "run", 2), capsys)
+    assert said == (
+        f"{tmp_path / 'run'} holds another run: images or masks have changed (12 pairs then, 12 now). "
+        "Give another --output, or --overwrite to replace it."
+    )
+    mask.write_bytes(data)
+    raising(0, lambda: None)
+    assert train.main(command(moved, tmp_path / "run", 2, "--overwrite")) == 0  # unfinished, the same: it goes on
+    assert "Going on after epoch 1." in capsys.readouterr().out
+    assert train.main(command(moved, tmp_path / "run", 1, "--overwrite")) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 1
+
+
+def test_the_audit_stops_what_cannot_be_trained(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos")
+    assert train.main(command(photos, tmp_path / "run", 1, "--audit")) == 0
+    assert "audit: 0 findings" in capsys.readouterr().out and not (tmp_path / "run").exists()
+    (photos / "images" / "05.png").write_bytes(b"")
+    for more in (("--audit",), ()):
+        assert train.main(command(photos, tmp_path / "run", 1, *more)) == 1
+        said = capsys.readouterr()
+        assert f"audit: empty file, 1 times; the first: {photos / 'images' / '05.png'}" in said.out
+        assert "1 of the findings would stop the training. Repair these files first; `python audit.py" in said.err
+        assert not (tmp_path / "run").exists()
+
+
+def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
+    def changed(*words):
+        return stopped(command(photos, tmp_path / "run", 2, *words), capsys)
+
+    for name in ("batch", "epochs", "lr-patience", "patience", "classes"):
+        assert changed(f"--{name}", 0) == f"--{name} is 0: give at least 1."
+    assert changed("--seed", -1) == "--seed is -1: give at least 0."
+    for words in (("--learning-rate", 0), ("--decay", -1), ("--learning-rate", "nan")):
+        assert changed(*words) == "--learning-rate must be above 0, and --decay at least 0."
+    assert changed("--size", "32x64").startswith("--augment turns images by quarters, which needs a square")
+    assert changed("--validation", 69) == (
+        "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
+        "or a number up to 6."
+    )
+    assert changed("--ignore", 300).startswith("ignore is 300: a value of 0 to 255")
+    assert changed("--images", tmp_path / "none").startswith(f"there is no folder {tmp_path / 'none'}.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("1,2,3,0\n1,2,red,0\n")
+    for words, message in {
+        ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
+        ("--validation", "1.5"): "1.5: a whole number of images, or a share between 0 and 1",
+        ("--colours", tmp_path / "none"): f"{tmp_path / 'none'}: cannot be opened (No such file or directory)",
+        ("--colours", tmp_path / "table.csv"): "the row ['1', '2', 'red', '0'] is not red,green,blue,class in numbers",
+    }.items():
+        with pytest.raises(SystemExit) as ended:
+            train.main(command(photos, tmp_path / "run", 2, *words))
+        assert ended.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_missing_imagenet_weights_name_the_option(photos, tmp_path, monkeypatch, capsys):
+    def missing(*_, **__):
+        raise FileNotFoundError("The weights are not on this computer.")
+
+    monkeypatch.setattr(train, "build_unet", missing)
+    said = stopped(command(photos, tmp_path / "run"), capsys)
+    assert said == "The weights are not on this computer. Here: --encoder-weights none."
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_gives_units_and_default_of_every_option(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for action in train.make_parser()._actions[1:]:
+        assert action.help and len(action.help) > 15
+        assert "default" in action.help or f"{action.help} (default: {action.default})" in said, action.dest
+    assert "(default: None)" not in said and said.count("(default: 384)") == 1
+    units = {"size": "pixels", "patience": "epochs", "lr_patience": "epochs", "decay": "steps", "batch": "images"}
+    for action in train.make_parser()._actions:
+        assert units.get(action.dest, "") in action.help
+
+
+def test_the_defaults_are_those_of_the_article():
+    given = vars(train.make_parser().parse_args(["--images", "i", "--masks", "m"]))
+    assert {name: given[name] for name in ("backbone", "size", "batch", "learning_rate", "decay", "epochs")} == {
+        "backbone": "resnet34",
+        "size": (384, 384),
+        "batch": 2,
+        "learning_rate": 1e-5,
+        "decay": 1e-5,
+        "epochs": 50,
+    }
+    assert given["validation"] == 69 and given["encoder_weights"] == "imagenet"
+
+
+if __name__ == "__main__":
+    drive(Path(sys.argv[1]), Path(sys.argv[2]))
