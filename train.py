@@ -32,6 +32,7 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
+from audit import audit
 from generator import DataGenerator
 from loss import CrossEntropyDice
 from pairs import Colours, DataError, find_pairs
@@ -44,13 +45,7 @@ STOPPING = {  # findings of the audit with which the generator would stop, soone
     *("decompression bomb", "image not of 8 bits", "unequal sizes", "mask in colour", "unknown colour"),
     *("two object values", "soft edges", "unknown value", "mask not of 8 bits"),
 }
-NOT_COMPARED = {
-    "images",
-    "masks",
-    "output",
-    "overwrite",
-    "audit",
-}  # what the files hold is compared, not where they lie
+NOT_COMPARED = {"images", "masks", "output", "overwrite", "audit"}  # what the files hold counts, not where they lie
 PACKAGES = ["tensorflow", "keras", "numpy", "opencv-python-headless", "segmentation-models"]
 
 
@@ -153,21 +148,14 @@ class Data(NamedTuple):
 
 def look(arguments: argparse.Namespace) -> None:
     """Print what the audit finds; Stop for what would stop the training."""
-    from audit import audit
-
-    findings = audit(
-        arguments.images,
-        arguments.masks,
-        n_classes=arguments.classes,
-        colours=arguments.colours,
-        ignore=arguments.ignore,
-        progress=sys.stderr.isatty(),
-    )
+    options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
+    try:
+        findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
+    except ValueError as error:
+        raise Stop(str(error)) from None
     first = {finding.kind: finding for finding in reversed(findings)}
     for kind, count in Counter(finding.kind for finding in findings).items():
-        print(
-            f"audit: {kind}, {count} times; the first: {first[kind].file}, {first[kind].measured}. {first[kind].cure}"
-        )
+        print(f"audit: {kind} ({count}); the first: {first[kind].file}, {first[kind].measured}. {first[kind].cure}")
     print(f"audit: {len(findings)} findings")
     stopping = [finding for finding in findings if finding.kind in STOPPING]
     if stopping:
@@ -318,7 +306,8 @@ def judge(state: State, data: Data, arguments: argparse.Namespace, command: str)
 def run(arguments: argparse.Namespace, command: str) -> None:
     options = checked_options(arguments)
     if arguments.audit:
-        return look(arguments)
+        look(arguments)
+        return
     pairs = find_pairs(arguments.images, arguments.masks)
     data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
     state = find_state(arguments, options, data_sum, len(pairs))

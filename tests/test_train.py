@@ -23,6 +23,7 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
+import audit
 import loss
 import pairs
 import survive
@@ -527,9 +528,13 @@ def test_the_audit_stops_what_cannot_be_trained(tmp_path, capsys):
     for more in (("--audit",), ()):
         assert train.main(command(photos, tmp_path / "run", 1, *more)) == 1
         said = capsys.readouterr()
-        assert f"audit: empty file, 1 times; the first: {photos / 'images' / '05.png'}" in said.out
+        assert f"audit: empty file (1); the first: {photos / 'images' / '05.png'}" in said.out
         assert "1 of the findings would stop the training. Repair these files first; `python audit.py" in said.err
         assert not (tmp_path / "run").exists()
+
+
+def test_what_stops_is_what_the_audit_finds():
+    assert train.STOPPING <= audit.FAULTS.keys()
 
 
 def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
@@ -546,7 +551,8 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
         "or a number up to 6."
     )
-    assert changed("--ignore", 300).startswith("ignore is 300: a value of 0 to 255")
+    for more in ((), ("--audit",)):
+        assert changed("--ignore", 300, *more) == "ignore is 300: a mask holds values from 0 to 255."
     assert changed("--images", tmp_path / "none").startswith(f"there is no folder {tmp_path / 'none'}.")
     assert not (tmp_path / "run").exists()
 
