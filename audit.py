@@ -29,6 +29,7 @@ from pairs import (
     DataError,
     TooLargeError,
     checked,
+    colours_of,
     decode,
     file_name,
     files_by_stem,
@@ -376,8 +377,8 @@ class _Look(NamedTuple):
         if data[:2] == JPEG:
             note("mask saved as JPEG", f"{len(np.unique(stored))} different values")
             return size, None, 0.0
-        if stored.dtype == np.uint8 and stored.ndim == 3 and self.colours is not None:
-            mask = self._classes_of(stored, note)
+        if stored.dtype == np.uint8 and self.colours is not None:
+            mask = self._classes_of(path, data, stored, note)
         else:
             mask = _values_of(path, stored, note)
         counts = None if mask is None else self._count_values(mask, note)
@@ -389,9 +390,12 @@ class _Look(NamedTuple):
             border = float(np.mean((edge > 0) & (edge != self.ignore)))
         return size, counts, border
 
-    def _classes_of(self, stored: np.ndarray, note: Note) -> np.ndarray | None:
+    def _classes_of(self, path: str, data: bytes, stored: np.ndarray, note: Note) -> np.ndarray | None:
         """The classes of a mask in colour, by the table."""
-        codes = _codes(stored)
+        if stored.ndim == 3 and stored.shape[2] == 4 and (least := stored[..., 3].min()) < 255:
+            note("mask in colour", f"a channel of transparency beside the colours, down to {least}")
+            return None
+        codes = _codes(colours_of(path, data, stored)[..., ::-1])
         mask, known = np.zeros(codes.shape, np.uint8), np.zeros(codes.shape, bool)
         for (red, green, blue), value in (self.colours or {}).items():
             hit = codes == red << 16 | green << 8 | blue
@@ -663,7 +667,7 @@ def main() -> int:
     parser.add_argument("--classes", type=int, default=1, help="classes in the masks; 1 for 0/255 (default)")
     parser.add_argument("--csv", type=Path, help="write the findings into this file")
     arguments = parser.parse_args()
-    report = audit(arguments.images, arguments.masks, n_classes=arguments.classes)
+    report = audit(arguments.images, arguments.masks, n_classes=arguments.classes, progress=sys.stderr.isatty())
     print(report)
     if arguments.csv:
         write_csv(report, arguments.csv)

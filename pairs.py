@@ -215,15 +215,11 @@ def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
     and for a colour that is not in it, and for transparency.
     """
     data = read_bytes(path)
+    stored = read_stored(path, data)
     if colours is None:
-        return one_value_a_pixel(path, read_stored(path, data))
-    if _has_palette(data):
-        return _classes_of(path, checked(path, lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB"))), colours)
-    mask = read_stored(path, data)
-    if mask.ndim == 2:
-        return _classes_of(path, cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB), colours)
-    _check_opaque(path, mask)
-    return _classes_of(path, mask[..., 2::-1], colours)
+        return one_value_a_pixel(path, stored)
+    _check_opaque(path, stored)
+    return _classes_of(path, colours_of(path, data, stored), colours)
 
 
 def _has_palette(data: bytes) -> bool:
@@ -237,8 +233,15 @@ def read_stored(path: str | Path, data: bytes) -> np.ndarray:
     return decode(path, data, cv2.IMREAD_UNCHANGED)
 
 
+def colours_of(path: str | Path, data: bytes, stored: np.ndarray) -> np.ndarray:
+    """The colours, RGB (H, W, 3), of a file as stored: grey is a colour, and a palette is looked up."""
+    if _has_palette(data):
+        return checked(path, lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB")))
+    return np.repeat(stored[..., None], 3, axis=2) if stored.ndim == 2 else stored[..., 2::-1]
+
+
 def _check_opaque(path: str | Path, mask: np.ndarray) -> None:
-    if mask.shape[2] == 4 and mask[..., 3].min() < 255:
+    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
         raise DataError(
             f"{path}: {np.mean(mask[..., 3] < 255):.1%} of the mask's pixels are transparent, and what lies there "
             f"is not said. Save it without an alpha channel."
@@ -247,8 +250,8 @@ def _check_opaque(path: str | Path, mask: np.ndarray) -> None:
 
 def one_value_a_pixel(path: str | Path, mask: np.ndarray) -> np.ndarray:
     """Make uint8 (H, W, 1) of a mask as stored; DataError where that would lose something."""
+    _check_opaque(path, mask)
     if mask.ndim == 3:
-        _check_opaque(path, mask)
         if (mask != mask[..., :1])[..., :3].any():
             raise DataError(
                 f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "

@@ -250,6 +250,22 @@ def test_masks_in_colour_become_classes_by_the_table(tmp_path):
     assert seen(look(tmp_path, colours={**COLOURS, (9, 8, 7): 255, (1, 1, 1): 255}, ignore=255), tmp_path) == []
 
 
+def test_with_a_table_the_audit_and_the_generator_take_the_same_masks(tmp_path):
+    table = {(0, 0, 0): 0, (128, 0, 0): 1, (255, 255, 255): 2}
+    make_folder(tmp_path, saved(palette(disc(value=1))))
+    masks = tmp_path / "masks"
+    (masks / "동전 4.png").write_bytes(saved(disc()))  # grey: black and white are colours too
+    (masks / "동전 5.png").write_bytes(saved(palette(disc(value=2))))  # green is not in the table
+    (masks / "동전 6.png").write_bytes(saved(alpha(np.dstack([disc()] * 3), 254)))
+    report = look(tmp_path, colours=table)
+    assert seen(report, tmp_path) == [("mask in colour", "masks/동전 6.png"), ("unknown colour", "masks/동전 5.png")]
+    assert report[0].measured == "a channel of transparency beside the colours, down to 254"
+    assert read_mask(masks / "동전 4.png", table).max() == 2
+    for stem in ("동전 5", "동전 6"):
+        with pytest.raises(DataError, match=f"{stem}.png"):
+            read_mask(masks / f"{stem}.png", table)
+
+
 def test_an_image_in_another_unicode_form_than_its_mask_is_found(folder):
     name = unicodedata.normalize("NFD", "동전 3.jpg")
     (folder / "images" / "동전 3.jpg").rename(folder / "images" / name)

@@ -65,6 +65,15 @@ def test_a_palette_is_its_colours_and_grey_is_a_colour(tmp_path):
     assert read_mask(tmp_path / "grey.png", COLOURS).ravel().tolist() == [0, 255]
 
 
+def test_colours_that_are_not_certain_are_refused(tmp_path):
+    Image.fromarray(np.full((4, 5, 4), 254, np.uint8)).save(tmp_path / "alpha.png")
+    with pytest.raises(DataError, match=r"alpha\.png: 100\.0% of the mask's pixels are transparent"):
+        read_mask(tmp_path / "alpha.png", COLOURS)
+    Image.fromarray(np.full((4, 5), 300, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png: uint16 colours up to 300, expected 8-bit"):
+        read_mask(tmp_path / "deep.png", COLOURS)
+
+
 @given(data=st.data(), height=st.integers(1, 9), width=st.integers(1, 9))
 def test_any_table_is_undone(tmp_path_factory, data, height, width):
     colour = st.tuples(*[st.integers(0, 255)] * 3)
