@@ -114,6 +114,10 @@ class DataGenerator(keras.utils.Sequence):
         shuffle: a new order each epoch, drawn from (seed, epoch) alone; False for validation.
         seed: with the epoch and the sample's number it fixes everything random here.
         drop_last: leave out a last batch that is not full.
+        shard: (rank, world), the part of one of `world` workers that train together: of each batch it
+            gets every `world`-th sample, from number `rank` on. `batch_size` is that of all together,
+            and so is the number of batches; all parts of a batch are the batch, and a last batch of
+            fewer samples than workers leaves some of them empty arrays.
         augment: called as `augment(image, mask, rng)` on the resized uint8 pair of a sample, the mask
             in class indices (0 and 1 for one class), with an `rng` keyed on (seed, epoch, sample),
             from several threads; returns a pair of the same shapes and dtypes.
@@ -155,6 +159,7 @@ class DataGenerator(keras.utils.Sequence):
         *,
         seed: int = 0,
         drop_last: bool = False,
+        shard: tuple[int, int] = (0, 1),
         augment: Augment | None = None,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "float32",
@@ -173,6 +178,7 @@ class DataGenerator(keras.utils.Sequence):
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
+        self.shard = shard
         self.augment = augment
         self.preprocess = preprocess
         self.dtype = dtype
@@ -196,6 +202,11 @@ class DataGenerator(keras.utils.Sequence):
     def _check_arguments(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}: a batch holds at least 1 sample.")
+        rank, world = self.shard
+        if not 0 <= rank < world:
+            raise ValueError(f"shard is {self.shard}: (rank, world), with a rank of 0 to world - 1.")
+        if self.batch_size < world:
+            raise ValueError(f"batch_size is {self.batch_size}: {world} workers share a batch of at least {world}.")
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"img_size is {self.size}: give one side or (height, width), in pixels, at least 1.")
         if not 1 <= self.n_classes <= 256:
@@ -253,7 +264,8 @@ class DataGenerator(keras.utils.Sequence):
 
     def _begin(self, index: int) -> Batch:
         """Let the threads read batch `index`."""
-        numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        rank, world = self.shard
+        numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size][rank::world]
         images = self._buffers.empty((len(numbers), *self.size, self.n_channels), self.dtype)
         masks = self._buffers.empty((len(numbers), *self.size, self.n_classes), self.dtype)
         arrays = [images, masks]
@@ -262,10 +274,10 @@ class DataGenerator(keras.utils.Sequence):
             arrays.append(self._buffers.empty(masks.shape[:3], "float32"))
         submit = _threads(os.getpid()).submit
         as_kept = (self.dtype, self.augment, self.n_channels, self.n_classes) == ("uint8", None, 3, 1)
-        if as_kept and not weighted and self._cache.result().holds(numbers):
+        if as_kept and not weighted and len(numbers) and self._cache.result().holds(numbers):
             return arrays, [submit(self._copy, numbers, images, masks, self.epoch)]
         samples = list(zip(numbers.tolist(), *arrays, strict=True))
-        share = -(-len(samples) // CORES)
+        share = max(1, -(-len(samples) // CORES))
         parts = [samples[first : first + share] for first in range(0, len(samples), share)]
         return arrays, [submit(self._write, part, self.epoch) for part in parts]
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def make(request, folders, tmp_path):
 def reads(monkeypatch):
     """The stems of the pairs that are read from their files."""
     seen = []
+    threads, all_free = generator._threads(os.getpid()), threading.Barrier(generator.CORES)
+    for part in [threads.submit(all_free.wait) for _ in range(generator.CORES)]:
+        part.result()  # nothing is being read ahead for an earlier test
     read_pair = generator.read_pair
 
     def counting(pair, *options):

@@ -155,6 +155,41 @@ def test_every_sample_comes_once_in_an_epoch(folders, data, batch_size, seed, ep
     assert {len(batch) for batch in batches[:-1]} <= {batch_size}
 
 
+@given(st.data(), st.integers(1, 14), st.integers(1, 6), st.integers(0, 2**32), st.integers(0, 1000), st.booleans())
+def test_the_parts_of_all_workers_are_the_batches_of_one(folders, data, batch_size, world, seed, epoch, drop_last):
+    """Disjoint, together everything, as many steps for each, and shares that differ by one at most."""
+    batch_size = max(batch_size, world)
+    ids = data.draw(st.lists(st.sampled_from(folders.ids), unique=True, min_size=1 + drop_last * batch_size))
+    options = {"seed": seed, "drop_last": drop_last}
+    paths = folders.imgs, folders.masks, batch_size, 4
+    one = epoch_of(DataGenerator(ids, *paths, **options), epoch)
+    parts = [epoch_of(DataGenerator(ids, *paths, **options, shard=(rank, world)), epoch) for rank in range(world)]
+    for batch, *shares in zip(one, *parts, strict=True):
+        assert [shares[place % world][place // world] for place in range(len(batch))] == batch
+        assert sum(map(len, shares)) == len(batch)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "uint8"}, {"class_weights": (1, 2), "n_channels": 1}])
+def test_a_worker_without_a_sample_gets_empty_arrays_of_the_same_shape(make, options):
+    data = make(batch_size=12, shard=(1, 2), **options)  # 13 pairs
+    assert [[len(array) for array in batch] for batch in data] == [[6] * len(data[0]), [0] * len(data[0])]
+    for full, empty in zip(data[0], data[1], strict=True):
+        assert (empty.shape[1:], empty.dtype) == (full.shape[1:], full.dtype)
+
+
+@pytest.mark.parametrize(("options", "ranks"), [({"augment": flip_and_turn, "class_weights": (1, 2)}, 2), ({}, 3)])
+def test_a_part_holds_the_very_pixels_of_the_whole(make, options, ranks):
+    whole = make(batch_size=5, seed=3, **options)
+    parts = [make(batch_size=5, seed=3, **options, shard=(rank, ranks)) for rank in range(ranks)]
+    for _ in range(2):
+        for index in range(len(whole)):
+            for rank, part in enumerate(parts):
+                assert same(part[index], [array[rank::ranks] for array in whole[index]])
+        for data in (whole, *parts):
+            data.on_epoch_end()
+
+
 def test_the_order_is_a_function_of_seed_and_epoch_alone(make):
     assert epoch_of(make(batch_size=13, seed=7), 3) == [[7, 5, 2, 4, 11, 8, 3, 12, 10, 0, 1, 9, 6]]
     orders = [epoch_of(make(batch_size=13, seed=seed), epoch)[0] for seed in range(3) for epoch in range(3)]
@@ -532,6 +567,8 @@ BAD_ARGUMENTS = {
     "too many classes": ({"n_classes": 257}, "n_classes is 257: 1 for object or ground, else 2 to 256"),
     "no such dtype": ({"dtype": "float16"}, "dtype is 'float16': 'float32' gives images in [0, 1], 'uint8' in 0–255"),
     "preprocess and uint8": ({"dtype": "uint8", "preprocess": abs}, "preprocess makes float32 of the images"),
+    "no such worker": ({"shard": (2, 2)}, "shard is (2, 2): (rank, world), with a rank of 0 to world - 1."),
+    "a worker too many": ({"shard": (0, 5)}, "batch_size is 4: 5 workers share a batch of at least 5."),
     "no full batch": ({"batch_size": 14, "drop_last": True}, "13 samples give no batch of 14 with drop_last=True"),
 }
 
