@@ -162,7 +162,7 @@ class Save(keras.callbacks.Callback):
         plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
         metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin)
         for row in rows:
-            for key, value in row.items():
+            for key, value in [item for item in row.items() if item[0] != "epoch"]:
                 with self.writers["validation" if key.startswith("val_") else "training"].as_default():
                     tf.summary.write(key.removeprefix("val_"), tf.constant(value), int(row["epoch"]), metadata)
         for writer in self.writers.values():
