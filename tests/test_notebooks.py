@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import nbformat
 import numpy as np
 import pytest
@@ -48,6 +50,7 @@ def test_the_course_has_its_notebooks_in_order():
         "03_train_the_unet.ipynb",
         "04_look_inside_fit.ipynb",
         "05_feed_it_faster.ipynb",
+        "06_bring_your_own_data.ipynb",
     ]
 
 
@@ -197,10 +200,12 @@ def solutions(path):
 def answers(path, namespace, sources):
     """What the checks of the exercises print once `sources` has answered them."""
     checks = []
-    for exercise, check in pairwise(cells(path)):
-        if "exercise" in tags(exercise):
-            exec(exercise.source, namespace)
-            checks.append(check.source)
+    for cell in cells(path):
+        if "exercise" in tags(cell):
+            exec(cell.source, namespace)
+            checks.append("")
+        elif checks and "check" in tags(cell):
+            checks[-1] += f"{cell.source}\n"
     exec(sources, namespace)
     said = []
     for check in checks:
@@ -220,6 +225,8 @@ def prepared(path):
         share[:, :, :2] = 1
         namespace |= {"test": [(None, masks) for masks in share], "scores": [utils.ClassScore("ground", 1.0, 0.75)]}
         return namespace
+    if path == PATHS[5]:
+        return namespace | {"cv2": cv2, "math": math}
     namespace["sys"] = sys
     for cell in cells(path):
         if "exercise" in tags(cell) or (path == PATHS[3] and "watch(Diary" in cell.source):
@@ -293,6 +300,22 @@ WRONG = [
         " all(a >= n * b and a % n == 0 for a, b in zip(photo, wanted)))",
         "remainder",
     ),
+    (5, 0, "def weights_of(counts): return counts / counts.sum()", "Divide by counts"),
+    (5, 0, "def weights_of(counts): return counts.sum() / counts", "number of classes too"),
+    (5, 0, "def weights_of(counts): return 1 / counts", "Begin with counts.sum()"),
+    (5, 0, "def weights_of(counts): return counts.sum() / (3 * counts.mean())", "shape ()"),
+    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), np.roll(mask, draw(), (0, 1))", "move apart"),
+    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), mask", "move apart"),
+    (5, 1, "SHIFT np.roll(image, way := np.random.randint(-8, 9, 2), (0, 1)), np.roll(mask, way, (0, 1))", "from rng"),
+    (5, 1, "SHIFT np.roll(image, way := 4 * draw(), (0, 1)), np.roll(mask, way, (0, 1))", "not what np.roll"),
+    (5, 1, "SHIFT image[2:], mask[2:]", "not what np.roll"),
+    (5, 1, "SHIFT np.roll(image, way := draw()[0], (0, 1)), np.roll(mask, way, (0, 1))", "draw two numbers"),
+    (5, 1, "SHIFT np.roll(image, way := draw()[0], 0), np.roll(mask, way, 0)", "1 to the right. Draw both"),
+    (5, 1, "SHIFT np.roll(image, way := draw()[0], 1), np.roll(mask, way, 1)", "1 down"),
+    (5, 2, "SPECKS int(np.sum(areas[1:] <= least))", "not as many"),
+    (5, 2, "SPECKS len(areas) - 1", "A coin is no speck"),
+    (5, 2, "SPECKS int(np.sum(areas < least))", "leave out the ground"),
+    (5, 2, "SPECKS int(areas[1:][areas[1:] < least].sum())", "should be 2, yours is 4"),
 ]
 
 
@@ -301,7 +324,7 @@ def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
     namespace = prepared(path)
     assert all(said.startswith("Not tried yet") for said in answers(path, dict(namespace), ""))
     right = answers(path, dict(namespace), solutions(path))
-    assert len(right) == (3 if path == PATHS[3] else 2)
+    assert len(right) == (3 if path in (PATHS[3], PATHS[5]) else 2)
     assert all(said.startswith("Right") and "but" not in said for said in right), right
 
 
@@ -320,6 +343,16 @@ def test_checks_name_the_mistake(path):
                 source = (
                     "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n    def __getitem__(self, index):\n"
                     f"        return np.random.default_rng({key}).{draw.rstrip(')')}))"
+                )
+            if source.startswith("SHIFT"):
+                source = (
+                    "def shift(image, mask, rng):\n    draw = lambda: rng.integers(-8, 9, size=2)\n"
+                    f"    return {source[6:]}"
+                )
+            if source.startswith("SPECKS"):
+                source = (
+                    "def specks(mask, least):\n    areas = cv2.connectedComponentsWithStats(mask)[2][:, 4]\n"
+                    f"    return {source[7:]}"
                 )
             said = answers(path, dict(namespace), source)[exercise]
             assert words in said, (source, said)
