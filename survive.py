@@ -97,6 +97,11 @@ class State:
             if path.name not in ("state.json", name, best["file"]):
                 path.unlink()
 
+    @property
+    def progress(self) -> dict[str, Any]:
+        """How far it has come, for those who train on."""
+        return {key: self.content[key] for key in ("epochs", "callbacks", "finished")}
+
     @classmethod
     def message(cls, output: Path) -> str:
         state = cls.read(output)
@@ -114,16 +119,33 @@ def _merit(row: dict[str, float]) -> tuple[float, float]:
     return row.get("val_iou", -1.0), -row.get("val_loss", float("inf"))
 
 
+class Resume(keras.callbacks.Callback):
+    """Give the callbacks `others` their state of `saved`, and each epoch random numbers of its own."""
+
+    def __init__(self, saved: dict[str, Any], others: Sequence[keras.callbacks.Callback], seed: int):
+        super().__init__()
+        self.saved, self.others, self.seed = saved, others, seed
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        for callback in self.others:  # Keras has just reset them
+            vars(callback).update(self.saved.get(type(callback).__name__, {}))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Begin what dropout and the like draw anew: Keras keeps their states in no file."""
+        states = (variable for variable in self.model.variables if variable.path.endswith("seed_generator_state"))
+        for number, variable in enumerate(states):
+            rng = np.random.default_rng([self.seed, epoch, number + 1])
+            variable.assign(rng.integers(2**31, size=2))
+
+
 class Save(keras.callbacks.Callback):
-    """After each epoch save model and state, then write the logs; must be the last callback."""
+    """After each epoch save model, state and the callbacks `others`, then write the logs; must be the last."""
 
     def __init__(self, state: State, output: Path, others: Sequence[keras.callbacks.Callback]):
         super().__init__()
         self.state, self.output, self.others = state, output, others
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        for callback in self.others:  # Keras has just reset them
-            vars(callback).update(self.state.content["callbacks"].get(type(callback).__name__, {}))
         shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
         self.writers = {
             name: tf.summary.create_file_writer(str(self.output / "tensorboard" / name))
@@ -131,13 +153,6 @@ class Save(keras.callbacks.Callback):
         }
         self._log(self.state.content["history"])
         self.begun = time.monotonic()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Begin what dropout and the like draw anew: Keras keeps their states in no file."""
-        states = (variable for variable in self.model.variables if variable.path.endswith("seed_generator_state"))
-        for number, variable in enumerate(states):
-            rng = np.random.default_rng([self.state.content["options"]["seed"], epoch, number + 1])
-            variable.assign(rng.integers(2**31, size=2))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         history = self.state.content["history"]

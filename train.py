@@ -37,8 +37,9 @@ from generator import DataGenerator
 from loss import CrossEntropyDice
 from pairs import Colours, DataError, find_pairs
 from pictures import plot_history, plot_predictions
-from survive import Decay, Save, State, checksum, replace, write_json
+from survive import Decay, Resume, Save, State, checksum, replace, write_json
 from utils import balanced_weights, build_unet, flip_and_turn, iou_per_class, split_ids
+from workers import Loop, Parts, Place, Team, WorkerError, differences, make_team, meet
 
 STOPPING = {  # findings of the audit with which the generator would stop, sooner or later
     *("missing mask", "orphan mask", "two files for one stem", "empty file", "truncated file", "unreadable file"),
@@ -142,8 +143,8 @@ def checked_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 class Data(NamedTuple):
-    train: DataGenerator
-    validation: DataGenerator
+    train: DataGenerator | Parts
+    validation: DataGenerator | Parts
 
 
 def look(arguments: argparse.Namespace) -> None:
@@ -165,7 +166,7 @@ def look(arguments: argparse.Namespace) -> None:
         )
 
 
-def make_data(arguments: argparse.Namespace, ids: Sequence[str]) -> Data:
+def make_data(arguments: argparse.Namespace, ids: Sequence[str], team: Team | None = None) -> Data:
     count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
     if count > len(ids) / 2:
         raise Stop(
@@ -187,24 +188,31 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str]) -> Data:
     if arguments.encoder_weights != "none":
         common["preprocess"] = sm.get_preprocessing(arguments.backbone)
     augment = flip_and_turn if arguments.augment else None
-    # validation is judged as it is: weights are a means of the training
-    return Data(
-        DataGenerator(train_ids, augment=augment, class_weights=weights, **common),
-        DataGenerator(validation_ids, shuffle=False, **common),
-    )
+
+    def train(shard: tuple[int, int] = (0, 1)) -> DataGenerator:
+        return DataGenerator(train_ids, augment=augment, class_weights=weights, shard=shard, **common)
+
+    def validation(shard: tuple[int, int] = (0, 1)) -> DataGenerator:
+        """Judged as it is: weights are a means of the training."""
+        return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
+
+    return Data(train(), validation()) if team is None else Data(Parts(train, team), Parts(validation, team))
 
 
 # --- The model -------------------------------------------------------------------------------
 
 
+def make_iou(classes: int) -> keras.metrics.Metric:
+    """As float, or sample weights would be cut to whole numbers."""
+    if classes == 1:
+        return keras.metrics.BinaryIoU([1], name="iou", dtype="float32")
+    return keras.metrics.OneHotMeanIoU(classes, name="iou", dtype="float32")
+
+
 def make_model(arguments: argparse.Namespace) -> keras.Model:
     weights = None if arguments.encoder_weights == "none" else arguments.encoder_weights
     model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
-    # under `weighted_metrics`, for void pixels have the weight 0; as float, or weights would be cut to whole numbers
-    if arguments.classes == 1:
-        iou = keras.metrics.BinaryIoU([1], name="iou", dtype="float32")
-    else:
-        iou = keras.metrics.OneHotMeanIoU(arguments.classes, name="iou", dtype="float32")
+    iou = make_iou(arguments.classes)  # under `weighted_metrics`, for void pixels have the weight 0
     model.compile(keras.optimizers.Adam(arguments.learning_rate), CrossEntropyDice(), weighted_metrics=[iou])
     model.optimizer.build(model.trainable_variables)  # so that it is saved whole
     return model
@@ -273,18 +281,19 @@ def find_state(arguments: argparse.Namespace, options: dict[str, Any], data: str
 def judge(state: State, data: Data, arguments: argparse.Namespace, command: str) -> None:
     """Score the best model as it will be used, from its file, and write everything that was found."""
     output, content = arguments.output, state.content
+    validation = data.validation.whole if isinstance(data.validation, Parts) else data.validation
     replace(output / "best.keras", state.load("best").save)
     model = keras.models.load_model(output / "best.keras", safe_mode=True)
     names = ["ground", "object"] if arguments.classes == 1 else [f"class {n}" for n in range(arguments.classes)]
     scores = {}
-    print(f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(data.validation.pairs)} "
+    print(f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(validation.pairs)} "
           "validation images, which chose it (so new images will do a little worse):")  # fmt: skip
-    for name, iou, baseline in iou_per_class(model, data.validation, names):
+    for name, iou, baseline in iou_per_class(model, validation, names):
         dice, dice_baseline = (2 * value / (1 + value) for value in (iou, baseline))
         scores[name] = {"iou": iou, "dice": dice, "baseline_iou": baseline, "baseline_dice": dice_baseline}
         print(f"{name:10} IoU {iou:.3f} (baseline {baseline:.3f})   Dice {dice:.3f} (baseline {dice_baseline:.3f})")
     history = {key: [row[key] for row in content["history"]] for key in content["history"][0] if key != "epoch"}
-    pictures = {"curves.png": plot_history(history), "predictions.png": plot_predictions(model, data.validation)}
+    pictures = {"curves.png": plot_history(history), "predictions.png": plot_predictions(model, validation)}
     for file_name, picture in pictures.items():
         replace(output / file_name, lambda part, figure=picture.figure: figure.savefig(part, dpi=100))  # type: ignore[misc]
         print(picture.text)
@@ -292,7 +301,7 @@ def judge(state: State, data: Data, arguments: argparse.Namespace, command: str)
         "command": command,
         "options": content["options"],
         "data": content["data"],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "seed": arguments.seed,
         "best_epoch": content["best"]["epoch"],
         "epochs": content["epochs"],
@@ -303,53 +312,102 @@ def judge(state: State, data: Data, arguments: argparse.Namespace, command: str)
     print(f"{output} holds best.keras, run.json, log.csv, curves.png, predictions.png, tensorboard and checkpoints.")
 
 
+def card_of(arguments: argparse.Namespace, options: dict[str, Any], data: str, pairs: int) -> dict[str, Any]:
+    """What must be the same for all workers that train together."""
+    settings = {f"--{key.replace('_', '-')}": value for key, value in options.items() if key not in NOT_COMPARED}
+    return settings | {"the data": f"{pairs} pairs, SHA-256 {data[:12]}…"} | versions()
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
 def run(arguments: argparse.Namespace, command: str) -> None:
     options = checked_options(arguments)
     if arguments.audit:
         look(arguments)
         return
+    place = Place.read()
     pairs = find_pairs(arguments.images, arguments.masks)
     data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
-    state = find_state(arguments, options, data_sum, len(pairs))
-    if state and (arguments.output / "run.json").is_file():
+    card, state, progress = card_of(arguments, options, data_sum, len(pairs)), None, {}
+    if place.rank == 0:  # the others have the same data, and write nothing
+        try:
+            state = find_state(arguments, options, data_sum, len(pairs))
+            progress = {"complete": bool(state) and (arguments.output / "run.json").is_file()}
+            progress |= state.progress if state else {"epochs": 0, "callbacks": {}, "finished": False}
+            if state is None:
+                look(arguments)
+        except Stop as error:
+            meet(place, {"stop": str(error)})
+            raise
+    cards = meet(place, {"progress": progress, "card": card})
+    if stop := cards[0].get("stop"):
+        raise Stop(f"worker 0 stopped: {stop}")
+    if different := differences([card["card"] for card in cards]):
+        raise WorkerError(f"the workers differ: {'; '.join(different)}. Start all with the same command and data.")
+    progress = cards[0]["progress"]
+    if progress["complete"]:
         print(f"{arguments.output} holds this run, complete: nothing to do. --overwrite trains it again.")
         return
-    if state is None:
-        look(arguments)
     keras.utils.set_random_seed(arguments.seed)
     tf.config.experimental.enable_op_determinism()
+    team = make_team(place)
     try:
-        data = make_data(arguments, [pair.stem for pair in pairs])
-        if state is None:
+        data = make_data(arguments, [pair.stem for pair in pairs], team)
+        if state is None and place.rank == 0:
             content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
             state = State.begin(arguments.output, content, make_model(arguments))
+        model = state.load() if state else None  # from the file the first time too: all runs go one way
+        if team:
+            model = team.copy(model, lambda: make_model(arguments))
     except FileNotFoundError as error:
         raise Stop(f"{error} Here: --encoder-weights none.") from None
     except ValueError as error:
         raise Stop(str(error)) from None
-    model, epochs = state.load(), state.content["epochs"]  # from the file the first time too: all runs go one way
     print(
         f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
         f"{arguments.size[0]}×{arguments.size[1]} pixels; {len(data.train)} steps of {arguments.batch} an epoch, "
         f"{arguments.epochs} epochs at most; {arguments.backbone}, {model.count_params() / 1e6:.1f} million weights."
     )
-    if epochs:
-        print(f"Going on after epoch {epochs}.")
-    if not state.content["finished"]:
-        plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=arguments.lr_patience, verbose=1)
-        stopping = keras.callbacks.EarlyStopping(patience=arguments.patience, verbose=1)
-        first = [Decay(arguments.decay, len(data.train)), Pace(data), plateau, stopping]
-        data.train.set_epoch(epochs)
-        model.fit(
-            data.train,
-            validation_data=data.validation,
-            epochs=arguments.epochs,
-            initial_epoch=epochs,
-            callbacks=[*first, Save(state, arguments.output, [plateau, stopping])],
-            verbose=1 if sys.stdout.isatty() else 2,
-            shuffle=False,
-        )
-    judge(state, data, arguments, command)
+    if team:
+        print(f"Worker {team.rank} of {team.world}; {team.replicas} replicas of the model share each batch.")
+    if progress["epochs"]:
+        print(f"Going on after epoch {progress['epochs']}.")
+    if not progress["finished"]:
+        train(arguments, model, data, state, progress)
+    if state:
+        judge(state, data, arguments, command)
+    if team:
+        team.wait()
+
+
+def train(
+    arguments: argparse.Namespace,
+    model: keras.Model,
+    data: Data,
+    state: State | None,
+    progress: dict[str, Any],
+) -> None:
+    plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=arguments.lr_patience, verbose=1)
+    stopping = keras.callbacks.EarlyStopping(patience=arguments.patience, verbose=1)
+    judges = [plateau, stopping]
+    callbacks = [Decay(arguments.decay, len(data.train)), Pace(data), *judges]
+    callbacks.append(Resume(progress["callbacks"], judges, arguments.seed))
+    if state:
+        callbacks.append(Save(state, arguments.output, judges))
+    common: dict[str, Any] = {
+        "validation_data": data.validation,
+        "epochs": arguments.epochs,
+        "initial_epoch": progress["epochs"],
+        "callbacks": callbacks,
+        "verbose": 1 if sys.stdout.isatty() else 2,
+    }
+    if isinstance(data.train, Parts):
+        Loop(data.train.team, model, make_iou(arguments.classes)).fit(data.train, **common)
+    else:
+        data.train.set_epoch(progress["epochs"])
+        model.fit(data.train, shuffle=False, **common)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -368,13 +426,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the last words
         print(f"\nInterrupted. {State.message(arguments.output)}", file=sys.stderr)
         return 130
-    except (Stop, DataError) as error:
+    except (Stop, DataError, WorkerError) as error:
         print(f"Stopped: {error}", file=sys.stderr)
         return 1
     except Exception as error:
         # raised in the generator it comes through TensorFlow as the text of another error
         wrapped = re.search(r"DataError: (.+?)(?=\nTraceback|\n\n|\Z)", str(error), re.DOTALL)
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
+        gone = isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError)
+        if gone and os.environ.get("TF_CONFIG"):
+            print("Stopped: another worker is gone. Start all again, each with the same command.", file=sys.stderr)
+            return 1
         if not wrapped and not full:
             raise
         reason = wrapped[1] if wrapped else f"the disk of {arguments.output} is full. Make room on it."
