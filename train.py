@@ -211,7 +211,10 @@ def make_iou(classes: int) -> keras.metrics.Metric:
 
 def make_model(arguments: argparse.Namespace) -> keras.Model:
     weights = None if arguments.encoder_weights == "none" else arguments.encoder_weights
-    model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
+    try:
+        model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
+    except FileNotFoundError as error:
+        raise Stop(f"{error} Here: --encoder-weights none.") from None
     iou = make_iou(arguments.classes)  # under `weighted_metrics`, for void pixels have the weight 0
     model.compile(keras.optimizers.Adam(arguments.learning_rate), CrossEntropyDice(), weighted_metrics=[iou])
     model.optimizer.build(model.trainable_variables)  # so that it is saved whole
@@ -355,16 +358,14 @@ def run(arguments: argparse.Namespace, command: str) -> None:
     team = make_team(place)
     try:
         data = make_data(arguments, [pair.stem for pair in pairs], team)
-        if state is None and place.rank == 0:
-            content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
-            state = State.begin(arguments.output, content, make_model(arguments))
-        model = state.load() if state else None  # from the file the first time too: all runs go one way
-        if team:
-            model = team.copy(model, lambda: make_model(arguments))
-    except FileNotFoundError as error:
-        raise Stop(f"{error} Here: --encoder-weights none.") from None
     except ValueError as error:
         raise Stop(str(error)) from None
+    if state is None and place.rank == 0:
+        content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
+        state = State.begin(arguments.output, content, make_model(arguments))
+    model = state.load() if state else None  # from the file the first time too: all runs go one way
+    if team:
+        model = team.copy(model, lambda: make_model(arguments))
     print(
         f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
         f"{arguments.size[0]}×{arguments.size[1]} pixels; {len(data.train)} steps of {arguments.batch} an epoch, "
@@ -435,7 +436,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
         gone = isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError)
         if gone and os.environ.get("TF_CONFIG"):
-            print("Stopped: another worker is gone. Start all again, each with the same command.", file=sys.stderr)
+            saved = State.message(arguments.output).replace("the same", "start all workers again: the same")
+            print(f"Stopped: another worker is gone. {saved}", file=sys.stderr)
             return 1
         if not wrapped and not full:
             raise

@@ -197,7 +197,7 @@ class Team(NamedTuple):
         def contribute(values: list[tf.Tensor]) -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
             first = tf.get_static_value(context.replica_id_in_sync_group) == 0
-            parts = values if first else [tf.zeros_like(value) for value in values]
+            parts = [tf.identity(value) if first else tf.zeros_like(value) for value in values]
             return [context.all_reduce(tf.distribute.ReduceOp.SUM, part) for part in parts]
 
         run = tf.function(lambda values: self.strategy.run(contribute, (values,)))
@@ -279,8 +279,9 @@ class Loop:
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True  # mean and variance over the parts of all replicas
-        part = [tf.TensorSpec((None, *shape[1:])) for shape in (model.input_shape, model.output_shape)]
-        part.append(tf.TensorSpec(part[1].shape[:3]))
+        images, masks = model.inputs[0], model.outputs[0]
+        part = [tf.TensorSpec(like.shape, like.dtype) for like in (images, masks)]
+        part.append(tf.TensorSpec(masks.shape[:3], masks.dtype))
         # traced once: were one worker to trace again for a shorter part, the others would wait for ever
         signature = [[part] * len(team.shards)]
         self._train = tf.function(lambda parts: team.strategy.run(self._step, (parts, True)), signature)
@@ -312,7 +313,7 @@ class Loop:
         for index in range(len(data)):
             if callbacks:
                 callbacks.on_train_batch_begin(index)
-            parts = [[tf.constant(array) for array in part] for part in data[index]]
+            parts = [[tf.cast(array, self.model.dtype) for array in part] for part in data[index]]
             loss, matrix = (self.team.strategy.experimental_local_results(value)[0] for value in step(parts))
             losses += float(loss) * data.samples(index)
             confusion += matrix.numpy()
