@@ -363,9 +363,8 @@ def run(arguments: argparse.Namespace, command: str) -> None:
     if state is None and place.rank == 0:
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
         state = State.begin(arguments.output, content, make_model(arguments))
-    model = state.load() if state else None  # from the file the first time too: all runs go one way
-    if team:
-        model = team.copy(model, lambda: make_model(arguments))
+    first = state.load() if state else make_model(arguments)  # from the file the first time too: all go one way
+    model = team.copy(first, lambda: make_model(arguments)) if team else first
     print(
         f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
         f"{arguments.size[0]}×{arguments.size[1]} pixels; {len(data.train)} steps of {arguments.batch} an epoch, "

@@ -179,14 +179,14 @@ class Team(NamedTuple):
         own = self.replicas // self.world
         return [(self.rank * own + number, self.replicas) for number in range(own)]
 
-    def copy(self, model: keras.Model | None, make: Callable[[], keras.Model]) -> keras.Model:
+    def copy(self, model: keras.Model, make: Callable[[], keras.Model]) -> keras.Model:
         """For each replica what `make` makes, with the variables of worker 0's `model`, the optimizer's too.
 
         To create a variable is a step of all workers, so all of them create the same ones, and in one order.
         """
         with self.strategy.scope():
             copy = make()
-            values = self.of_first([variable.numpy() for variable in _variables(model or copy)])
+            values = self.of_first([variable.numpy() for variable in _variables(model)])
             for variable, value in zip(_variables(copy), values, strict=True):
                 variable.assign(value)
         return copy

@@ -52,7 +52,7 @@ else:
         team = Team(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), 0, 1)
     else:
         team = make_team(place) or Team(tf.distribute.get_strategy(), 0, 1)
-    model = team.copy(None, compiled)
+    model = team.copy(compiled(), compiled)
     train = Parts(lambda shard: make(ids, shard=shard), team)
     validation = Parts(lambda shard: make(ids[:5], shuffle=False, shard=shard), team)
     Loop(team, model, make_iou(1)).fit(train, validation, **common)
