@@ -5,6 +5,7 @@
 The defaults are those of the article of 2019 that this course grew out of. After each epoch everything
 is saved; a run that was interrupted or killed goes on with the same command, loses at most one epoch, and
 ends with the same weights as one that was not. `python train.py --help` lists what can be changed.
+Where TF_CONFIG says so (see workers.py), several machines train one model together, each with this command.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ class Place(NamedTuple):
 def meet(place: Place, card: dict[str, Any], seconds: float = PATIENCE) -> list[dict[str, Any]]:
     """Wait for all workers and exchange cards with each, what JSON can hold; the cards in the order of rank.
 
-    Raises WorkerError for a taken port, an address that does not exist or is another program's, and
-    when somebody does not come in time. TensorFlow itself would wait for a missing worker without a word.
+    Raises WorkerError for a taken port, for an address at which something else answers, and when somebody
+    does not come in time. TensorFlow itself would wait for a missing worker without a word.
     """
     if len(place.addresses) == 1:
         return [card]
@@ -99,12 +99,14 @@ def meet(place: Place, card: dict[str, Any], seconds: float = PATIENCE) -> list[
     receiver.start()
     try:
         others = [rank for rank in range(len(place.addresses)) if rank != place.rank]
-        cards, begun, told = {place.rank: card}, time.monotonic(), False
+        cards, problems, begun, told = {place.rank: card}, {}, time.monotonic(), False
         while missing := [rank for rank in others if rank not in cards or rank not in visits]:
             for rank in missing:
-                if rank not in cards and (answer := _visit(place, rank, mine)) is not None:
-                    cards[rank] = answer
-            names = ", ".join(f"{rank} ({place.addresses[rank]})" for rank in missing)
+                try:
+                    cards[rank] = cards.get(rank) or _visit(place, rank, mine)
+                except OSError as error:
+                    problems[rank] = f": {error}"
+            names = ", ".join(f"{rank} ({place.addresses[rank]}{problems.get(rank, '')})" for rank in missing)
             waited = time.monotonic() - begun
             if waited > seconds:
                 raise WorkerError(
@@ -122,20 +124,16 @@ def meet(place: Place, card: dict[str, Any], seconds: float = PATIENCE) -> list[
     return [cards[rank] for rank in range(len(place.addresses))]
 
 
-def _visit(place: Place, rank: int, mine: bytes) -> dict[str, Any] | None:
-    """The card of a worker; None when it is not there yet."""
+def _visit(place: Place, rank: int, mine: bytes) -> dict[str, Any]:
+    """The card of a worker; OSError when it is not there yet."""
     address = place.addresses[rank]
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(mine)
             answered, card = _line(connection)
-    except socket.gaierror as error:
-        raise WorkerError(f"worker {rank} is {address} in TF_CONFIG, and {host} is no known host ({error}).") from None
     except (ValueError, TypeError):
         raise WorkerError(f"what answers at {address} is no worker of this program: correct TF_CONFIG.") from None
-    except OSError:
-        return None
     if answered != rank:
         raise WorkerError(f"at {address} worker {answered} answers and not {rank}: TF_CONFIG differs between them.")
     return card
