@@ -231,7 +231,8 @@ def prepared(path):
     for cell in cells(path):
         if "exercise" in tags(cell) or (path == PATHS[3] and "watch(Diary" in cell.source):
             return namespace
-        if "raises-exception" not in tags(cell):
+        # a class that was made by `exec` cannot be pickled, which is one of the promises
+        if "raises-exception" not in tags(cell) and "check_sequence(" not in cell.source:
             source = re.sub(r"^ROOT = .*$", f"ROOT = Path({str(ROOT)!r})", cell.source, flags=re.MULTILINE)
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(source, namespace)
