@@ -34,6 +34,7 @@ from pairs import (
     file_name,
     files_by_stem,
     one_value_a_pixel,
+    pixels,
     read_bytes,
     read_image,
     read_stored,
@@ -564,8 +565,8 @@ def _most(values: np.ndarray, name: Callable[[int], str]) -> str:
     found, first, counts = np.unique(values.ravel()[places], return_index=True, return_counts=True)
     most = counts.argmax()
     row, column = divmod(int(places[first[most]]), values.shape[1])
-    more = f"; {len(found) - 1} more, {counts.sum() - counts[most]} pixels" if len(found) > 1 else ""
-    return f"{name(int(found[most]))} in {counts[most]} pixels, the first at row {row}, column {column}{more}"
+    more = f"; {len(found) - 1} more, {pixels(counts.sum() - counts[most])}" if len(found) > 1 else ""
+    return f"{name(int(found[most]))} in {pixels(counts[most])}, the first at row {row}, column {column}{more}"
 
 
 # --- The folder as a whole -------------------------------------------------------------------

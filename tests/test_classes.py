@@ -95,7 +95,7 @@ def test_an_unknown_colour_is_named_with_its_file_and_pixel(tmp_path, colour):
     red, green, blue = colour
     assert str(error.value).startswith(
         f"{tmp_path / 'street.png'}: the colour ({red}, {green}, {blue}) of the pixel in row 3, column 4, is no class "
-        f"(2 pixels have unknown colours)."
+        f"(2 pixels of unknown colour)."
     )
 
 
