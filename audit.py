@@ -33,8 +33,8 @@ from pairs import (
     decode,
     file_name,
     files_by_stem,
+    in_pixels,
     one_value_a_pixel,
-    pixels,
     read_bytes,
     read_image,
     read_stored,
@@ -419,7 +419,7 @@ class _Look(NamedTuple):
             return None
         if self.n_classes == 1:
             if pixels[1] and pixels[255]:
-                note("two object values", f"1 in {pixels[1]} pixels, 255 in {pixels[255]}")
+                note("two object values", f"1 in {in_pixels(pixels[1])}, 255 in {pixels[255]}")
                 return None
             pixels[1] += pixels[255]
         counts = pixels[: max(2, self.n_classes)]
@@ -565,8 +565,8 @@ def _most(values: np.ndarray, name: Callable[[int], str]) -> str:
     found, first, counts = np.unique(values.ravel()[places], return_index=True, return_counts=True)
     most = counts.argmax()
     row, column = divmod(int(places[first[most]]), values.shape[1])
-    more = f"; {len(found) - 1} more, {pixels(counts.sum() - counts[most])}" if len(found) > 1 else ""
-    return f"{name(int(found[most]))} in {pixels(counts[most])}, the first at row {row}, column {column}{more}"
+    more = f"; {len(found) - 1} more, {in_pixels(counts.sum() - counts[most])}" if len(found) > 1 else ""
+    return f"{name(int(found[most]))} in {in_pixels(counts[most])}, the first at row {row}, column {column}{more}"
 
 
 # --- The folder as a whole -------------------------------------------------------------------

@@ -279,13 +279,13 @@ def _classes_of(path: str | Path, rgb: np.ndarray, colours: Colours) -> np.ndarr
         colour = tuple(rgb[row, column].tolist())
         raise DataError(
             f"{path}: the colour {colour} of the pixel in row {row}, column {column}, is no class "
-            f"({pixels(unknown.sum())} of unknown colour). Add it to `colours`, or save the mask as PNG, "
+            f"({in_pixels(unknown.sum())} of unknown colour). Add it to `colours`, or save the mask as PNG, "
             f"without smoothing, in the colours of the table."
         )
     return indices[places][..., None]
 
 
-def pixels(count: int) -> str:
+def in_pixels(count: int) -> str:
     return f"{count} pixel" if count == 1 else f"{count} pixels"
 
 

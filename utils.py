@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from pairs import DataError, first_names
+from pairs import DataError, first_names, in_pixels
 from pairs import Pair as Pair
 from pairs import find_pairs as find_pairs
 from pairs import read_image as read_image
@@ -120,7 +120,7 @@ def check_mask(mask: np.ndarray, n_classes: int = 1, ignore: int | None = None) 
     allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] and ignore != 255 else 1)
     stray = [value for value in np.flatnonzero(counts) if value not in allowed and value != ignore]
     if stray:
-        found = first_names([f"{value} ({counts[value]} pixels)" for value in stray])
+        found = first_names([f"{value} ({in_pixels(counts[value])})" for value in stray])
         expected = "0 and 255, or 0 and 1" if n_classes == 1 else f"class indices 0 to {n_classes - 1}"
         void = "" if ignore is None else f", and {ignore} for void"
         raise DataError(

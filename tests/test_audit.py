@@ -150,7 +150,7 @@ IN_MASKS = {
     "unequal sizes": ("동전 3.png", saved(disc(40, 60)), "40×60 pixels, its image 40×56"),
     "mask saved as JPEG": ("동전 3.jpg", saved(disc(), "jpeg"), "different values"),
     "mask in colour": ("동전 3.png", saved(coloured(disc(value=1))), "(0, 0, 0) in 1"),
-    "two object values": ("동전 3.png", saved(with_pixels(disc(), (1, 1, 1))), "1 in 1 pixels, 255 in 5"),
+    "two object values": ("동전 3.png", saved(with_pixels(disc(), (1, 1, 1))), "1 in 1 pixel, 255 in 5"),
     "soft edges": ("동전 3.png", saved(SOFT), "more"),
     "unknown value": ("동전 3.png", saved(ONE_OTHER), "7 in 2 pixels, the first at row 3, column 5"),
     "mask not of 8 bits": ("동전 3.png", saved(disc().astype(np.uint16) * 4), "uint16 values from 0 to 1020"),

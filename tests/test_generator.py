@@ -588,7 +588,7 @@ def test_a_stray_value_is_found_even_where_resizing_would_drop_it(tmp_path, writ
     mask = np.zeros((12, 16), np.uint8)
     mask[0, 0] = 7
     write_pair(tmp_path, "a", mask=mask)
-    with pytest.raises(DataError, match=r"a\.png: the mask holds 7 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"a\.png: the mask holds 7 \(1 pixel\)"):
         DataGenerator(["a"], tmp_path / "images", tmp_path / "masks", 1, 4)[0]
 
 

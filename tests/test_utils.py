@@ -514,9 +514,9 @@ def test_a_class_mask_becomes_one_hot(case):
 
 
 BAD_VALUES = {  # pixels, n_classes, what the message says
-    "0/1/255": ([0, 1, 255, 255], 1, ["1 (1 pixels)", "0 and 255, or 0 and 1", "n_classes=1"]),
-    "two grey values": ([0, 128, 128, 7], 1, ["7 (1 pixels), 128 (2 pixels)", "PNG"]),
-    "index too high": ([0, 1, 2, 3], 3, ["3 (1 pixels)", "class indices 0 to 2", "n_classes=3"]),
+    "0/1/255": ([0, 1, 255, 255], 1, ["1 (1 pixel)", "0 and 255, or 0 and 1", "n_classes=1"]),
+    "two grey values": ([0, 128, 128, 7], 1, ["7 (1 pixel), 128 (2 pixels)", "PNG"]),
+    "index too high": ([0, 1, 2, 3], 3, ["3 (1 pixel)", "class indices 0 to 2", "n_classes=3"]),
     "255 among classes": ([0, 1, 255, 255], 2, ["255 (2 pixels)", "class indices 0 to 1", "n_classes=2"]),
 }
 
