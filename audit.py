@@ -35,6 +35,7 @@ from pairs import (
     files_by_stem,
     in_pixels,
     one_value_a_pixel,
+    raw_bytes,
     read_bytes,
     read_image,
     read_stored,
@@ -250,7 +251,7 @@ def audit(
     look = _Look(Path(imgs_dir), Path(masks_dir), n_classes, colours, ignore)
     seen = _Seen(len(names), max(2, n_classes))
     looked = _in_threads(look.at, names)
-    for number, facts in enumerate(_counted(looked, len(names)) if progress else looked):
+    for number, facts in enumerate(counted(looked, len(names), "audit", "pairs") if progress else looked):
         report += facts.findings
         seen.keep(number, facts)
     for number in seen.odd_grey_ones():
@@ -453,7 +454,7 @@ def _kind_of(path: str, error: DataError) -> str:
     if isinstance(error, TooLargeError):
         return "decompression bomb"
     try:
-        data = Path(path).read_bytes()
+        data = raw_bytes(path)
     except OSError:
         return "unreadable file"
     return "empty file" if not data else "truncated file" if _is_cut(data) else "unreadable file"
@@ -649,13 +650,13 @@ def _in_threads(look: Callable[[Names], _Facts], names: list[Names]) -> Iterator
         pool.shutdown(cancel_futures=True)
 
 
-def _counted(facts: Iterable[_Facts], total: int) -> Iterator[_Facts]:
+def counted(results: Iterable[T], total: int, doing: str, what: str) -> Iterator[T]:
     """The same, with a line on the error output that counts them."""
     due = 0.0
-    for number, one in enumerate(facts, 1):
+    for number, one in enumerate(results, 1):
         if time.monotonic() >= due or number == total:
             due = time.monotonic() + 0.1
-            print(f"\raudit: {number} of {total} pairs", end="", file=sys.stderr, flush=True)
+            print(f"\r{doing}: {number} of {total} {what}", end="", file=sys.stderr, flush=True)
         yield one
     print(file=sys.stderr)
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from pairs import Pairs
+from pairs import Pairs, file_status
 
 Pixels = tuple[np.ndarray, np.ndarray]
 
@@ -93,7 +93,7 @@ class PixelCache:
 
 
 def _identity(*files: str) -> int:
-    found = map(os.stat, files)
+    found = map(file_status, files)
     return hash(tuple((file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found))
 
 

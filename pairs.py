@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import io
 import os
 import struct
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from pack import Pack
 
 T = TypeVar("T")
 
@@ -118,18 +123,41 @@ def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> 
 
 def files_by_stem(folder: Path) -> dict[str, str]:
     """The files of a folder: what follows each stem in its name; of several files, joined by a slash."""
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.")
     files: dict[str, str] = {}
-    with os.scandir(os.fspath(folder)) as entries:
-        for entry in entries:
-            name = entry.name if entry.name.isascii() else unicodedata.normalize("NFC", entry.name)
-            if entry.is_file() and name[0] != "." and name not in {"Thumbs.db", "desktop.ini"}:
-                stem = name.rpartition(".")[0] or name
-                # a name that is stored in another Unicode form is kept whole; only a suffix begins with a dot
-                rest = sys.intern(name[len(stem) :]) if name == entry.name else entry.name
-                files[stem] = f"{files[stem]}/{rest}" if stem in files else rest
+    for stored in _names_in(folder):
+        name = stored if stored.isascii() else unicodedata.normalize("NFC", stored)
+        if name[0] != "." and name not in {"Thumbs.db", "desktop.ini"}:
+            stem = name.rpartition(".")[0] or name
+            # a name that is stored in another Unicode form is kept whole; only a suffix begins with a dot
+            rest = sys.intern(name[len(stem) :]) if name == stored else stored
+            files[stem] = f"{files[stem]}/{rest}" if stem in files else rest
     return files
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        with os.scandir(os.fspath(folder)) as entries:
+            yield from (entry.name for entry in entries if entry.is_file())
+    else:
+        try:
+            yield from _pack(folder).names(folder.name)
+        except FileNotFoundError:
+            raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.") from None
+
+
+def _pack(folder: Path) -> Pack:
+    """The shards for which `folder` stands; FileNotFoundError if there are none. See pack.py."""
+    return _open_pack(folder.parent.absolute())
+
+
+@functools.cache
+def _open_pack(folder: Path) -> Pack:
+    """The same one for all who ask; what is not there is looked for again the next time."""
+    if not any(folder.glob("pairs-*-of-*.json")):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    from pack import Pack  # whose package Windows lacks
+
+    return Pack(folder)
 
 
 def file_name(stem: str, rest: str) -> str:
@@ -289,10 +317,28 @@ def in_pixels(count: int) -> str:
     return f"{count} pixel" if count == 1 else f"{count} pixels"
 
 
-def read_bytes(path: str | Path) -> bytes:
+def raw_bytes(path: str | Path) -> bytes:
+    """The bytes of a file, which may be one of those in shards; OSError if it cannot be read."""
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read()
+    except FileNotFoundError:
+        path = Path(path)
+        return _pack(path.parent).read(path.parent.name, path.name)
+
+
+def file_status(path: str) -> os.stat_result:
+    """Of a file, or of the shard that holds it; OSError if there is none."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        folder, name = os.path.split(path)
+        return os.stat(_pack(Path(folder)).shard(os.path.basename(folder), name))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    try:
+        data = raw_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.") from error
     if not data:
@@ -334,7 +380,7 @@ def checked(path: str | Path, read: Callable[[], T | None]) -> T:
             f"{path}: cannot be decoded ({error}). Open it in an image viewer, and save it again."
         ) from error
     if found is None:
-        start = Path(path).read_bytes()[:4]
+        start = raw_bytes(path)[:4]
         raise DataError(
             f"{path}: not an image that can be decoded (it begins with {start!r}). "
             f"Open it in an image viewer; save it again, or copy it again from its source."

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pairs import DataError
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_file() or os.name == "posix":  # Windows opens no folder
-        descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, and put it in its place in one stroke."""
-    part = path.with_name(f"part-{path.name}")
-    try:
-        write(part)
-        sync(part)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)  # a full disk needs the room
-        raise
-    sync(path.parent)
-
-
-def write_json(path: Path, content: Any) -> None:
-    replace(path, lambda part: part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8"))
+from disk import replace, sync, write_json
+from pairs import DataError, raw_bytes
 
 
 class State:
@@ -202,13 +176,12 @@ class Decay(keras.callbacks.Callback):
 
 
 def checksum(files: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of files, read a part at a time."""
+    """SHA-256 over the names and contents of files; of those in shards (pack.py) the same as of the files."""
     whole = hashlib.sha256()
     for path in files:
         try:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.sha256(raw_bytes(path)).hexdigest()
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}). Check the permissions.") from None
-        whole.update(f"{path.parent.name}/{path.name} {digest}\n".encode())
+        whole.update(f"{path.name} {digest}\n".encode())
     return whole.hexdigest()

@@ -34,11 +34,12 @@ import segmentation_models as sm
 import tensorflow as tf
 
 from audit import audit
+from disk import replace, write_json
 from generator import DataGenerator
 from loss import CrossEntropyDice
 from pairs import Colours, DataError, find_pairs
 from pictures import plot_history, plot_predictions
-from survive import Decay, Resume, Save, State, checksum, replace, write_json
+from survive import Decay, Resume, Save, State, checksum
 from utils import balanced_weights, build_unet, flip_and_turn, iou_per_class, split_ids
 from workers import Loop, Parts, Place, Team, WorkerError, differences, make_team, meet
 

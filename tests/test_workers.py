@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pack import pack_pairs
 from utils import SAMPLE, DataGenerator, read_split
 from workers import Parts, Place, Team, WorkerError, differences, meet
 
@@ -247,7 +248,11 @@ def last_weights(output):
 
 
 def test_after_a_killed_worker_all_start_again_and_end_with_the_same_weights(tmp_path):
-    whole, broken = (Workers(tmp_path, [*TRAIN, "--output", tmp_path / name], 2) for name in ("whole", "broken"))
+    packed = tmp_path / "packed"  # one worker reads shards, which are the same data
+    pack_pairs(SAMPLE / "images", SAMPLE / "masks", packed)
+    shards = {1: ["--images", packed / "images", "--masks", packed / "masks"]}
+    whole = Workers(tmp_path, [*TRAIN, "--output", tmp_path / "whole"], 2, shards)
+    broken = Workers(tmp_path, [*TRAIN, "--output", tmp_path / "broken"], 2)
     broken.until(1, "Epoch 2/2")
     broken.processes[1].send_signal(signal.SIGKILL)
     begun = time.monotonic()

@@ -1,0 +1,36 @@
+"""Files that are whole at every moment: a new one appears under its name when all of it is on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if path.is_file() or os.name == "posix":  # Windows opens no folder
+        descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, and put it in its place in one stroke."""
+    part = path.with_name(f"part-{path.name}")
+    try:
+        write(part)
+        sync(part)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)  # a full disk needs the room
+        raise
+    sync(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    replace(path, lambda part: part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8"))
