@@ -51,6 +51,7 @@ def test_the_course_has_its_notebooks_in_order():
         "04_look_inside_fit.ipynb",
         "05_feed_it_faster.ipynb",
         "06_bring_your_own_data.ipynb",
+        "07_train_on_many_machines.ipynb",
     ]
 
 
@@ -225,7 +226,7 @@ def prepared(path):
         share[:, :, :2] = 1
         namespace |= {"test": [(None, masks) for masks in share], "scores": [utils.ClassScore("ground", 1.0, 0.75)]}
         return namespace
-    if path == PATHS[5]:
+    if path in (PATHS[5], PATHS[6]):
         return namespace | {"cv2": cv2, "math": math}
     namespace["sys"] = sys
     for cell in cells(path):
@@ -317,6 +318,18 @@ WRONG = [
     (5, 2, "SPECKS len(areas) - 1", "A coin is no speck"),
     (5, 2, "SPECKS int(np.sum(areas < least))", "leave out the ground"),
     (5, 2, "SPECKS int(areas[1:][areas[1:] < least].sum())", "should be 2, yours is 4"),
+    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts if e) / len(counts)", "mean of the workers' IoUs"),
+    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts) / len(counts)", "divides by zero"),
+    (6, 0, "def iou_of(counts): return sum(b for b, _ in counts) / max(1, sum(e for _, e in counts))", "should be 1.0"),
+    (6, 0, "def iou_of(counts): return 2 * counts[0][0] / (1 + sum(e for _, e in counts))", "should be 0.75, yours"),
+    (6, 1, "WHO number // batch_size, number % batch_size % world", "place in the list of ids"),
+    (6, 1, "WHO place // batch_size, place % world", "Deal anew in each batch"),
+    (6, 1, "WHO place % batch_size % world, place // batch_size", "exchanged"),
+    (6, 1, "WHO place // batch_size, place % batch_size // world", "should be ("),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
+    (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
 ]
 
 
@@ -325,7 +338,7 @@ def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
     namespace = prepared(path)
     assert all(said.startswith("Not tried yet") for said in answers(path, dict(namespace), ""))
     right = answers(path, dict(namespace), solutions(path))
-    assert len(right) == (3 if path in (PATHS[3], PATHS[5]) else 2)
+    assert len(right) == (3 if path in (PATHS[3], PATHS[5], PATHS[6]) else 2)
     assert all(said.startswith("Right") and "but" not in said for said in right), right
 
 
@@ -349,6 +362,11 @@ def test_checks_name_the_mistake(path):
                 source = (
                     "def shift(image, mask, rng):\n    draw = lambda: rng.integers(-8, 9, size=2)\n"
                     f"    return {source[6:]}"
+                )
+            if source.startswith("WHO"):
+                source = (
+                    "def who_reads(order, number, batch_size, world):\n    place = order.index(number)\n"
+                    f"    return {source[4:]}"
                 )
             if source.startswith("SPECKS"):
                 source = (
