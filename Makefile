@@ -4,8 +4,9 @@ VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python,.venv/bin/py
 LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+NOX_PYTHON := $(VENV_PYTHON:.venv/%=build/nox/%)
 
-.PHONY: lab run test bench clean setup lock save
+.PHONY: lab run test bench matrix clean setup lock save
 
 lab: setup            ## open JupyterLab on the first notebook
 	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
@@ -23,6 +24,11 @@ bench: setup          ## measure the generator beside its peers, which are insta
 	$(VENV_PYTHON) -m pip install --quiet --target build/peers -r benchmarks/requirements.txt \
 		|| echo "Some peers could not be installed: those that are missing are named below."
 	$(VENV_PYTHON) benchmarks/bench.py --million
+
+matrix:               ## the tests on the lowest and the highest supported versions; needs every Python on the PATH
+	$(PYTHON) -m venv build/nox
+	$(NOX_PYTHON) -m pip install --quiet nox==2026.10.20
+	$(NOX_PYTHON) -m nox
 
 clean:                ## remove what was made; the next call sets up again
 	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis
