@@ -35,7 +35,16 @@ model = sm.Unet("resnet18", encoder_weights=None)
 optimizer = keras.optimizers.legacy.Adam(lr=1e-3, decay=1e-2)
 model.compile(optimizer, sm.losses.bce_dice_loss, metrics=[sm.metrics.iou_score])
 five = np.repeat(masks[..., None], 3, axis=-2)
-model.fit(images, five, verbose=0)
+
+class Five(keras.utils.Sequence):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return images, five
+
+
+model.fit_generator(Five(), verbose=0)
 model.save_weights(data + "/old.h5")
 model.save(data + "/whole.h5")
 rates = []
