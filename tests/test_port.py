@@ -201,7 +201,8 @@ def test_make_fetches_legacy_keras_once(tmp_path):
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         calls.append((tmp_path / "called").read_text().count("--require-hashes"))
     assert calls == [1, 1, 2]
-    python.write_text("#!/bin/sh\nexit 1\n")
+    python.write_text("#!/bin/sh\nmkdir -p build/legacy\nexit 1\n")
     (tmp_path / "old" / "requirements.txt").write_text("# a third\n")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "run make legacy" in done.stdout and done.stdout.count("\n") == 1
+    assert not (tmp_path / "build" / "legacy" / "made-from").exists()
