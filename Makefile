@@ -6,15 +6,15 @@ LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter l
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 NOX_PYTHON := $(VENV_PYTHON:.venv/%=build/nox/%)
 
-.PHONY: lab run test bench matrix clean setup lock save
+.PHONY: lab run test bench matrix clean setup lock save legacy
 
-lab: setup            ## open JupyterLab on the first notebook
+lab: setup legacy     ## open JupyterLab on the first notebook
 	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
 
-run: setup            ## execute every notebook; executed copies and pages go to build/
+run: setup legacy     ## execute every notebook; executed copies and pages go to build/
 	$(VENV_PYTHON) tools/notebooks.py run
 
-test: setup           ## format, lint, types, tests, and every notebook cell by cell, without a network
+test: setup legacy    ## format, lint, types, tests, and every notebook cell by cell, without a network
 	$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "Cure: $(VENV_PYTHON) -m ruff format ."; exit 1; }
 	$(VENV_PYTHON) -m ruff check --quiet .
 	$(VENV_PYTHON) -m mypy --no-error-summary
@@ -34,8 +34,14 @@ clean:                ## remove what was made; the next call sets up again
 	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-save: setup           ## for authors: execute the notebooks and store what they print
+save: setup legacy    ## for authors: execute the notebooks and store what they print
 	$(VENV_PYTHON) tools/notebooks.py save
+
+legacy: setup         ## Keras 2 for the old code of notebook 08, apart from the course; at once if it stands
+	@cmp -s old/requirements.txt build/legacy/made-from || { rm -rf build/legacy && \
+		$(VENV_PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
+		--target build/legacy -r old/requirements.txt && cp old/requirements.txt build/legacy/made-from; } \
+		|| echo "Legacy Keras is not installed: notebook 08 needs it. Once there is a network, run make legacy."
 
 lock:                 ## for maintainers: pin requirements.in again (needs uv)
 	uv pip compile requirements.in --universal --fork-strategy fewest --python-version 3.11 \
