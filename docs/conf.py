@@ -29,10 +29,14 @@ html_theme = "sphinx_book_theme"
 html_theme_options = {
     "home_page_in_toc": True,
     "use_fullscreen_button": False,
+    "footer_content_items": [],
+    "navbar_persistent": [],  # the search field stands in the sidebar; pydata-sphinx-theme would add a second
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_static_path = ["static"]
+html_favicon = "static/coin.svg"
 html_css_files = ["site.css"]
 html_use_index = html_show_copyright = html_show_sphinx = False
 
@@ -74,6 +78,6 @@ def setup(app):
     if app.config.repository:
         hosts = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
         hosts["notebook_interface"] = "jupyterlab"
-        app.config.html_theme_options |= {"repository_url": app.config.repository, "launch_buttons": hosts}
+        app.config.html_theme_options |= {"repository_url": app.config.repository, "repository_branch": "main", "launch_buttons": hosts}
     app.connect("source-read", as_a_page)
     app.connect("build-finished", add_index)
