@@ -41,11 +41,12 @@ html_css_files = ["site.css"]
 html_use_index = html_show_copyright = html_show_sphinx = False
 
 
-
 def contents(app, caption, *patterns):
     """The pages of these files, in the order of their names, as an entry of the table of contents."""
     names = [path.relative_to(app.srcdir) for pattern in patterns for path in sorted(app.srcdir.glob(pattern))]
-    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *map(Path.as_posix, names), "```", ""])
+    return "\n".join(
+        ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *map(Path.as_posix, names), "```", ""]
+    )
 
 
 def as_a_page(app, docname, source):
@@ -69,7 +70,8 @@ def as_a_page(app, docname, source):
 def add_index(app, exception):
     """A browser that opens the folder gets the start page."""
     if not exception:
-        page = f'<!doctype html><html lang="en"><title>{project}</title><meta http-equiv="refresh" content="0; url={root_doc}.html">'
+        go = f'<meta http-equiv="refresh" content="0; url={root_doc}.html">'
+        page = f'<!doctype html><html lang="en"><title>{project}</title>{go}'
         Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
 
 
@@ -78,6 +80,10 @@ def setup(app):
     if app.config.repository:
         hosts = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
         hosts["notebook_interface"] = "jupyterlab"
-        app.config.html_theme_options |= {"repository_url": app.config.repository, "repository_branch": "main", "launch_buttons": hosts}
+        app.config.html_theme_options |= {
+            "repository_url": app.config.repository,
+            "repository_branch": "main",
+            "launch_buttons": hosts,
+        }
     app.connect("source-read", as_a_page)
     app.connect("build-finished", add_index)

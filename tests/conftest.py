@@ -1,6 +1,9 @@
 """What the tests share: the course on the path, a quiet TensorFlow, and tiny pairs of files."""
 
 import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -48,3 +51,34 @@ def folders(tmp_path_factory):
         _write_pair(root, stem, np.full((12, 16, 3), number, np.uint8), np.where(classes > 0, np.uint8(255), classes))
         Image.fromarray(classes).save(root / "classes" / f"{stem}.png")
     return Folders(root / "images", root / "masks", root / "classes", ids)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = ROOT / "build" / "docs"  # the packages of the site and of the browser tests, apart from the course's
+
+
+def _build(source, target, *options):
+    """Build the site of `source` into `target` with the command of the Makefile, and return what became of it."""
+    assert (EXTRAS / "ready").exists(), "The site's packages are missing. Cure: make site"
+    command = re.search(r"-m sphinx (.+) \. build/site$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    shutil.rmtree(target, ignore_errors=True)
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", *command.split(), *options, source, target],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(EXTRAS)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def build():
+    return _build
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the site, built anew."""
+    done = _build(ROOT, ROOT / "build" / "site")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return ROOT / "build" / "site"
