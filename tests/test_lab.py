@@ -92,6 +92,7 @@ def open_notebook(page, path):
     """Show one notebook, alone, with its kernel ready."""
     page.goto(re.sub(r"/lab/.*", f"/lab/workspaces/{path.stem}/tree/notebooks/{path.name}", page.url))
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"\| Idle$")).wait_for()  # the line at the foot speaks of the notebook that menus mean
 
 
 def prompts(page):
