@@ -102,3 +102,49 @@ def test_the_course_links_each_term_once_and_no_later_than_it_is_explained():
     assert sorted(anchor for anchor, _ in linked) == sorted(GLOSSARY)
     for term, name in linked:
         assert name <= explained(term)[0][0].name, f"{term} is explained before {name}"
+
+
+GUIDE = (ROOT / "docs" / "instructor.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_has_the_minutes_and_the_memory_of_the_overviews():
+    for path in tool.NOTEBOOKS:
+        overview = under(path, "Overview")
+        minutes = re.search(r"\*\*Minutes:\*\* (\d+) to read, ((?:under )?\d+) to run.*?, (\d+) for", overview).groups()
+        memory = re.search(r"(\d+ GB) of free memory", overview)[1]
+        row = " | ".join(
+            [f"[{path.name[:2]} {tool.title(tool.nbformat.read(path, 4))}](../notebooks/{path.name})", *minutes]
+        )
+        assert f"| {row} | {memory} |" in GUIDE
+
+
+def test_no_schedule_has_a_gap_or_an_overlap():
+    schedules = [re.findall(r"^\| (\d):(\d\d) \| (\d+) \|", part, re.MULTILINE) for part in GUIDE.split("| from |")[1:]]
+    starts = [[60 * int(hours) + int(minutes) for hours, minutes, _ in rows] for rows in schedules]
+    lengths = [[int(length) for *_, length in rows] for rows in schedules]
+    assert starts == [list(accumulate(each[:-1], initial=0)) for each in lengths]
+    assert [sum(each) for each in lengths] == [4 * 60, 6 * 60, 6 * 60]
+
+
+def test_what_was_measured_goes_into_the_guide_and_nothing_else_changes():
+    guide = tool.with_measured(GUIDE, {"01_load_a_pair.ipynb": (4.4, 260_000_000)})
+    assert (
+        "cores.\n\n| notebook | run | peak memory |\n|---|---|---|\n| 01 | 4 s | 0.3 GB |\n<!-- /measured -->" in guide
+    )
+    outside = re.compile(r"<!-- measured -->.*<!-- /measured -->", re.DOTALL)
+    assert outside.sub("", guide) == outside.sub("", GUIDE)
+    assert tool.with_measured(guide, {}) == tool.with_measured(GUIDE, {})
+    with pytest.raises(ValueError, match="needs the lines"):
+        tool.with_measured("no marks", {})
+
+
+def test_save_stores_what_was_measured_only_when_all_notebooks_ran(tmp_path, monkeypatch):
+    guide = tmp_path / "instructor.md"
+    guide.write_text(GUIDE, encoding="utf-8")
+    monkeypatch.setattr(tool, "GUIDE", guide)
+    monkeypatch.setattr(tool, "execute", lambda path: (tool.nbformat.read(path, 4), 7.0, 2_000_000_000))
+    monkeypatch.setattr(tool.nbformat, "write", lambda *_: None)
+    tool.save(("02",))
+    assert guide.read_text(encoding="utf-8") == GUIDE
+    tool.save(("",))
+    assert guide.read_text(encoding="utf-8").count("| 7 s | 2.0 GB |") == len(tool.NOTEBOOKS)
