@@ -18,7 +18,7 @@ project = "Feed images to Keras for segmentation"
 html_title = project
 extensions = ["myst_nb"]
 root_doc = "README"
-include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data_sample/README.md"]
+include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data_sample/README.md", "old/README.md"]
 nitpicky = True
 
 nb_execution_mode = "off"
@@ -49,17 +49,23 @@ def contents(app, caption, *patterns):
     )
 
 
+def with_anchors_of_github(text):
+    """Links to headings of notebooks, where JupyterLab keeps capitals and colons."""
+    return re.sub(r"(?<=\]\(#)[^)]+|(?<=\.ipynb#)[^)]+", lambda anchor: github_slugify(anchor[0]), text)
+
+
 def as_a_page(app, docname, source):
     """What a page needs besides the text of its file, which stays as it is."""
     if docname == root_doc:
         source[0] += contents(app, "Notebooks", "notebooks/[0-9]*.ipynb")
-        source[0] += contents(app, "More", "docs/*.md", "data_sample/README.md")
+        source[0] += contents(app, "More", "docs/*.md", "data_sample/README.md", "old/README.md")
+    elif docname.startswith("docs/"):
+        source[0] = with_anchors_of_github(source[0])
     elif docname.startswith("notebooks/"):
         notebook = json.loads(source[0])
         for cell in notebook["cells"]:
-            if cell["cell_type"] == "markdown":  # JupyterLab keeps the capitals of its anchors, and the colons
-                text = "".join(cell["source"])
-                cell["source"] = re.sub(r"(?<=\]\(#)[^)]+", lambda anchor: github_slugify(anchor[0]), text)
+            if cell["cell_type"] == "markdown":
+                cell["source"] = with_anchors_of_github("".join(cell["source"]))
             for output in cell.get("outputs", []):  # myst-nb looks for alternative text in the cell
                 for about in output.get("metadata", {}).values():
                     if "alt" in about:

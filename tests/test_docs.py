@@ -57,7 +57,7 @@ def plain(text):
     return re.sub(r"[-_.\s]+", " ", text.lower())
 
 
-GLOSSARY = {anchor: text for level, anchor, text in sections(ROOT / "docs" / "glossary.md") if level == 3}
+GLOSSARY = {anchor: text for level, anchor, text in sections(ROOT / "docs" / "glossary.md") if level == 2}
 
 
 def explained(term):
@@ -79,7 +79,7 @@ def test_links_lead_to_a_file_and_a_heading(page):
 
 
 def test_terms_are_sorted_and_unique():
-    terms = [anchor for level, anchor, _ in sections(ROOT / "docs" / "glossary.md") if level == 3]
+    terms = [anchor for level, anchor, _ in sections(ROOT / "docs" / "glossary.md") if level == 2]
     assert len(terms) > 50 and terms == sorted(set(terms))
 
 

@@ -15,6 +15,7 @@ SOURCES = [
     *sorted(ROOT.glob("notebooks/[0-9]*.ipynb")),
     *sorted(ROOT.glob("docs/*.md")),
     ROOT / "data_sample" / "README.md",
+    ROOT / "old" / "README.md",
 ]
 NAMES = [path.relative_to(ROOT).with_suffix("").as_posix() for path in SOURCES]
 NOTEBOOKS = [name for name in NAMES if name.startswith("notebooks/")]
