@@ -68,7 +68,6 @@ def rejoin_cells(number, heading):
 def rejoin_names(cells):
     """The names that cells surely define when they are run: neither under an `if`, nor where an error is meant."""
     import ast
-    import contextlib
     import dis
 
     from IPython.core.inputtransformer2 import TransformerManager
@@ -76,12 +75,16 @@ def rejoin_names(cells):
     sure = ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.With
     names = set()
     for cell in cells:
-        with contextlib.suppress(SyntaxError):  # of a learner's cell that is not finished
-            if "raises-exception" not in cell.metadata.get("tags", []):
-                body = ast.parse(TransformerManager().transform_cell(cell.source)).body
-                code = ast.Module([statement for statement in body if isinstance(statement, sure)], [])
-                steps = dis.get_instructions(compile(code, "<cells>", "exec"))
-                names |= {step.argval for step in steps if step.opname == "STORE_NAME"}
+        if "raises-exception" in cell.metadata.get("tags", []):
+            continue
+        try:
+            body = ast.parse(TransformerManager().transform_cell(cell.source)).body
+        except SyntaxError:
+            names.add("<no Python>")  # which is never there, so that the cells are run, and this one is named
+            continue
+        code = ast.Module([statement for statement in body if isinstance(statement, sure)], [])
+        steps = dis.get_instructions(compile(code, "<cells>", "exec"))
+        names |= {step.argval for step in steps if step.opname == "STORE_NAME"}
     return names
 
 
