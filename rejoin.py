@@ -110,4 +110,4 @@ def rejoin_answer_in_words(shell, checks):
 
 if __name__ == "__main__":
     rejoin()
-    del rejoin, rejoin_run, rejoin_cells, rejoin_names, rejoin_answer_in_words
+    del rejoin, rejoin_run, rejoin_cells, rejoin_names, rejoin_answer_in_words, __file__
