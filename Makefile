@@ -4,16 +4,19 @@ VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python,.venv/bin/py
 LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+NOX_PYTHON := $(VENV_PYTHON:.venv/%=build/nox/%)
+LOCK := uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--upgrade --quiet
 
-.PHONY: lab run test bench clean setup lock save
+.PHONY: lab run test bench matrix site legacy clean setup lock save
 
-lab: setup            ## open JupyterLab on the first notebook
+lab: setup legacy     ## open JupyterLab on the first notebook
 	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
 
-run: setup            ## execute every notebook; executed copies and pages go to build/
+run: setup legacy     ## execute every notebook; executed copies and pages go to build/
 	$(VENV_PYTHON) tools/notebooks.py run
 
-test: setup           ## format, lint, types, tests, and every notebook cell by cell, without a network
+test: setup legacy build/docs/ready ## format, lint, types, tests, and every notebook cell by cell, without a network
 	$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "Cure: $(VENV_PYTHON) -m ruff format ."; exit 1; }
 	$(VENV_PYTHON) -m ruff check --quiet .
 	$(VENV_PYTHON) -m mypy --no-error-summary
@@ -24,17 +27,41 @@ bench: setup          ## measure the generator beside its peers, which are insta
 		|| echo "Some peers could not be installed: those that are missing are named below."
 	$(VENV_PYTHON) benchmarks/bench.py --million
 
+matrix:               ## the tests on the lowest and the highest supported versions; needs every Python on the PATH
+	$(PYTHON) -m venv build/nox
+	$(NOX_PYTHON) -m pip install --quiet nox==2026.10.20
+	$(NOX_PYTHON) -m nox
+
+site: build/docs/ready ## build the course's pages into build/site, from the notebooks as they are stored
+	rm -rf build/site
+	PYTHONPATH=build/docs $(VENV_PYTHON) -m sphinx -E -W --keep-going -q -c docs -d build/doctrees . build/site
+
 clean:                ## remove what was made; the next call sets up again
 	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-save: setup           ## for authors: execute the notebooks and store what they print
+save: setup legacy    ## for authors: execute the notebooks and store what they print
 	$(VENV_PYTHON) tools/notebooks.py save
 
-lock:                 ## for maintainers: pin requirements.in again (needs uv)
-	uv pip compile requirements.in --universal --fork-strategy fewest --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --upgrade --quiet --output-file requirements.txt
+legacy: setup         ## Keras 2 for the old code of notebook 08, apart from the course; at once if it stands
+	@cmp -s old/requirements.txt build/legacy/made-from || { rm -rf build/legacy && \
+		$(VENV_PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
+		--target build/legacy -r old/requirements.txt && cp old/requirements.txt build/legacy/made-from; } \
+		|| echo "Legacy Keras is not installed: notebook 08 needs it. Once there is a network, run make legacy."
+
+lock:                 ## for maintainers: pin requirements.in and docs/requirements.in again (needs uv)
+	$(LOCK) requirements.in --output-file requirements.txt
+	$(LOCK) docs/requirements.in --constraints requirements.txt --output-file docs/requirements.txt
 
 setup:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.13, or name yours: make PYTHON=..."; exit 1; }
 	@$(PYTHON) tools/bootstrap.py
+
+# What the site and the browser tests need lies apart from the course's environment, and is made again with it.
+build/docs/ready: docs/requirements.txt .venv/made-from
+	rm -rf build/docs
+	$(VENV_PYTHON) -m pip install --quiet --require-hashes --target build/docs -r docs/requirements.txt \
+		|| { echo "The site and the browser tests need packages of their own: run this once with a network."; exit 1; }
+	touch $@
+
+.venv/made-from: setup ;

@@ -1,6 +1,9 @@
 """What the tests share: the course on the path, a quiet TensorFlow, and tiny pairs of files."""
 
 import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -48,3 +51,90 @@ def folders(tmp_path_factory):
         _write_pair(root, stem, np.full((12, 16, 3), number, np.uint8), np.where(classes > 0, np.uint8(255), classes))
         Image.fromarray(classes).save(root / "classes" / f"{stem}.png")
     return Folders(root / "images", root / "masks", root / "classes", ids)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+EXTRAS = ROOT / "build" / "docs"  # the packages of the site and of the browser tests, apart from the course's
+
+
+def _build(source, target, *options):
+    """Build the site of `source` into `target` with the command of the Makefile, and return what became of it."""
+    assert (EXTRAS / "ready").exists(), "The site's packages are missing. Cure: make site"
+    command = re.search(r"-m sphinx (.+) \. build/site$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    shutil.rmtree(target, ignore_errors=True)
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", *command.split(), *options, source, target],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(EXTRAS)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def build():
+    return _build
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the site, built anew."""
+    done = _build(ROOT, ROOT / "build" / "site")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return ROOT / "build" / "site"
+
+
+def _chromium():
+    mac = "/Applications/{0}.app/Contents/MacOS/{0}"
+    names = ["chromium", "chromium-browser", "google-chrome", mac.format("Google Chrome"), mac.format("Chromium")]
+    found = [path for name in [os.environ.get("CHROMIUM"), *names] if name and (path := shutil.which(name))]
+    if not found:
+        pytest.fail(
+            "No Chromium was found. Cure: `apt-get install chromium` (Debian, Ubuntu), "
+            "`brew install --cask chromium` (macOS), or CHROMIUM=/path/to/chrome make test",
+            pytrace=False,
+        )
+    return found[0]
+
+
+@pytest.fixture(scope="module")  # no longer: while Playwright is open, no other test can have an event loop
+def browser():
+    """A headless Chromium that Playwright drives."""
+    path = _chromium()
+    assert (EXTRAS / "ready").exists(), "The packages of the browser tests are missing. Cure: make site"
+    sys.path.append(str(EXTRAS))  # at the end: what the course has itself comes first
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["quic", "gpu", "background-networking", "component-update", "sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            chromium_sandbox=False,
+            args=["--no-first-run", *(f"--disable-{name}" for name in quiet)],
+        )
+        yield browser
+        browser.close()
+    sys.path.remove(str(EXTRAS))
+
+
+def _faults(page, *parts):
+    """What the accessibility checker axe finds serious or critical on an open page, or in parts of it, kind by kind."""
+    page.evaluate((EXTRAS / "axe_playwright_python" / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("parts => axe.run(parts, {resultTypes: ['violations']})", list(parts) or ["html"])
+    return [
+        f"{fault['id']}: {fault['help']}, {[node['target'] for node in fault['nodes']]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.fixture(scope="session")
+def faults():
+    return _faults
+
+
+@pytest.fixture(scope="session")
+def screenshots():
+    folder = ROOT / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

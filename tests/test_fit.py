@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from packaging.version import Version
 
 seen = []  # the batches that a step really got
 
@@ -242,7 +243,9 @@ def test_class_weight_refuses_masks_and_sample_weight_takes_them():
     layer = keras.layers.Conv2D(1, 1, activation="sigmoid", kernel_initializer="zeros", bias_initializer=bias)
     doubter = keras.Sequential([keras.Input((8, 8, 1)), layer])
     doubter.compile(loss="binary_crossentropy", optimizer="sgd")
-    with pytest.raises(TypeError, match="0-dimensional"):
+    # Keras makes an int of a whole row of a mask; which arrays may become one depends on NumPy.
+    refused = "0-dimensional" if Version(np.__version__) >= Version("2.4") else "length-1"
+    with pytest.raises(TypeError, match=refused):
         doubter.fit(Coins(), class_weight={0: 1, 1: 3}, verbose=0)
     coin, ground = np.log1p(np.exp(2)), np.log1p(np.exp(-2))
     assert doubter.evaluate(Coins(), verbose=0) == pytest.approx((coin + 3 * ground) / 4, rel=1e-4)

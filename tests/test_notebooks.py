@@ -61,6 +61,7 @@ def test_the_course_has_its_notebooks_in_order():
         "05_feed_it_faster.ipynb",
         "06_bring_your_own_data.ipynb",
         "07_train_on_many_machines.ipynb",
+        "08_port_old_code.ipynb",
     ]
 
 
@@ -244,6 +245,10 @@ def prepared(path):
         return namespace
     if path in (PATHS[5], PATHS[6]):
         return namespace | {"cv2": cv2, "math": math}
+    if path == PATHS[-1]:
+        import keras
+
+        return namespace | {"keras": keras, "contextlib": contextlib}
     namespace["sys"] = sys
     for cell in cells(path):
         if "exercise" in tags(cell) or (path == PATHS[3] and "watch(Diary" in cell.source):
@@ -356,6 +361,23 @@ WRONG = [
     (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
+    (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay) ** step", "by a factor in each step"),
+    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay) ** step", "decay × step"),
+    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay * (step + 1))", "Step 0 has the whole rate"),
+    (-1, 0, "def rate(lr, decay, step): return lr * np.exp(-decay * step)", "an exponential"),
+    (-1, 0, "def rate(lr, decay, step): return lr", "does not fall"),
+    (-1, 0, "def rate(lr, decay, step): return lr - decay * step", "Divide the rate"),
+    (-1, 1, "def target(mask): return mask / 255", "(2, 2, 3), expected (2, 2, 1)"),
+    (-1, 1, "def target(mask): return (mask[..., 0] > 127).astype(np.float32)", "the axis stays"),
+    (-1, 1, "def target(mask): return mask[..., :1] / np.float32(255)", "JPEG has softened"),
+    (-1, 1, "def target(mask): return (mask[..., :1] > 0).astype(np.float32)", "in the middle"),
+    (-1, 1, "def target(mask): return mask[..., :1] > 127", "of type bool"),
+    (-1, 1, "def target(mask): return (mask[..., :1] > 127).astype(float)", "of type float64"),
+    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
+    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),
+    (-1, 2, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
+    (-1, 2, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
+    (-1, 2, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
 ]
 
 

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.markers import default_environment
@@ -43,6 +45,7 @@ def test_every_pin_has_a_hash_and_no_index_is_named():
     assert "://" not in LOCK and "--index" not in LOCK.replace("--no-emit-index-url", "")
 
 
+@pytest.mark.pinned
 def test_what_is_installed_is_what_is_pinned():
     here = default_environment()
     wrong = [
@@ -63,6 +66,54 @@ def test_readme_conda_and_set_up_name_the_same_pythons():
     newest = f"3.{bootstrap.NEWEST[1] + 1}"
     assert f">= '{named[0]}' and python_version < '{newest}'" in (ROOT / "pyproject.toml").read_text()
     assert f"python_full_version < '{newest}'" in LOCK
+
+
+def matrix(monkeypatch):
+    """What each session of the noxfile does, by its Python: its commands in one text. nox itself is not needed."""
+    done = {}
+
+    def session(python):
+        def run(function):
+            for number in [python] if isinstance(python, str) else python:
+                words = done.setdefault(number, [])
+                keep = lambda *more, words=words: words.extend(more)  # noqa: E731
+                function(SimpleNamespace(python=number, posargs=[], install=keep, run=keep))
+
+        return run
+
+    nox = SimpleNamespace(session=session, Session=None, options=SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    runpy.run_path(str(ROOT / "noxfile.py"))
+    return {number: " ".join(words) for number, words in done.items()}
+
+
+def test_the_matrix_runs_every_python_and_the_notebooks_on_both_ends(monkeypatch):
+    sessions = matrix(monkeypatch)
+    first, *others = sessions
+    assert list(sessions) == [f"3.{minor}" for minor in range(bootstrap.OLDEST[1], bootstrap.NEWEST[1] + 1)]
+    assert "-r requirements.in -c tests/lowest.txt" in sessions[first]
+    assert all("--require-hashes -r requirements.txt" in sessions[number] for number in others)
+    assert all(" tests" in commands for commands in sessions.values())
+    assert [number for number in sessions if " notebooks" in sessions[number]] == [first, others[-1]]
+
+
+def test_the_versions_of_the_readme_are_the_ends_of_the_matrix(monkeypatch):
+    pythons = list(matrix(monkeypatch))
+    assert f"Python {pythons[0]} to {pythons[-1]}" in " ".join(README.split())
+    lines = re.findall(r"^([a-z].*?) +#", (ROOT / "tests" / "lowest.txt").read_text(), re.MULTILINE)
+    lowest, highest, direct = (
+        {package.name: package.specifier for package in packages}
+        for packages in (map(Requirement, lines), PINS, DIRECT)
+    )
+    assert set(lowest) == {name for name, range_ in direct.items() if range_}
+    for name, pin in lowest.items():
+        assert re.fullmatch(r"==[\d.]+", str(pin)), name
+        floor = next(part.version for part in direct[name] if part.operator == ">=")
+        assert f"{pin}.".startswith(f"=={floor}."), f"{name}: requirements.in says from {floor}, tests/lowest.txt {pin}"
+    for name in ("TensorFlow", "Keras", "NumPy"):
+        low, high = re.search(rf"{name} ([\d.]+) to ([\d.]+\d)", " ".join(README.split())).groups()
+        assert str(lowest[name.lower()]).startswith(f"=={low}."), name
+        assert str(highest[name.lower()]).startswith(f"=={high}."), name
 
 
 def test_the_commands_of_the_readme_exist():

@@ -387,8 +387,10 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(photos, tmp_path):
 
 def drive(photos, root):
     rng = random.Random(0)
+    start = time.monotonic()
     run_forked(photos, root / "whole", root / "ignored", lambda: None, None)
-    plans = [("clock", rng.uniform(0.0, 2.5)) for _ in range(KILLS // 2)]
+    seconds = time.monotonic() - start
+    plans = [("clock", rng.uniform(0.0, 0.5 * seconds)) for _ in range(KILLS // 2)]
     plans += [("saving", rng.randrange(1, 45)) for _ in range(KILLS - len(plans))]
     rng.shuffle(plans)
     output, begun = root / "killed", root / "begun"

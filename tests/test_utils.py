@@ -798,6 +798,7 @@ def good_computer(monkeypatch):
     return monkeypatch
 
 
+@pytest.mark.pinned
 def test_a_good_computer_passes_the_pre_flight(good_computer, capsys):
     assert utils.preflight() is True
     lines = capsys.readouterr().out.splitlines()

@@ -2,11 +2,14 @@
 
 python tools/notebooks.py run    executed copies and HTML pages in build/, the notebooks untouched
 python tools/notebooks.py save   what they print is stored in them, and their line of links renewed
-                                 (`save 02 03` takes only those whose names begin so)
+                                 (`save 02 03` takes only those whose names begin so); after all of
+                                 them, their seconds and peak memory go into docs/instructor.md
 python tools/notebooks.py weave  exercises/NN.py and the cells that rejoin are put into them; executes nothing
                                  (`save` does it too)
 """
 
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from nbconvert import HTMLExporter
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 BUILD = ROOT / "build"
+GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
 REJOIN = "# Lost? Run this cell and go on from here. It does nothing when all is there."
 # What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
@@ -60,8 +64,11 @@ class PeakMemory(threading.Thread):
                 self.peak = max(self.peak, sum(process.memory_info().rss for process in tree))
 
 
-def execute(path: Path) -> nbformat.NotebookNode:
-    """Run one notebook in its own folder and print a progress line with its seconds and peak memory."""
+def execute(path: Path) -> tuple[nbformat.NotebookNode, float, int]:
+    """Run one notebook in its own folder: the executed copy, its seconds, and its peak memory in bytes.
+
+    Both numbers stand in a progress line as well.
+    """
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -85,7 +92,8 @@ def execute(path: Path) -> nbformat.NotebookNode:
                 client.execute_cell(cell, index)
         finally:
             memory.done.set()
-    print(f"{time.monotonic() - start:6.0f} s {memory.peak / 1e9:6.2f} GB", flush=True)
+    seconds = time.monotonic() - start
+    print(f"{seconds:6.0f} s {memory.peak / 1e9:6.2f} GB", flush=True)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
@@ -98,7 +106,19 @@ def execute(path: Path) -> nbformat.NotebookNode:
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    return notebook
+    return notebook, seconds, memory.peak
+
+
+def with_measured(guide: str, measured: dict[str, tuple[float, int]]) -> str:
+    """The guide with a new table between its two marks, from the seconds and bytes of each notebook."""
+    machine = f"Measured by `make save` on {platform.system()} with {os.cpu_count()} processor cores."
+    rows = [f"| {name[:2]} | {seconds:.0f} s | {peak / 1e9:.1f} GB |" for name, (seconds, peak) in measured.items()]
+    table = "\n".join([machine, "", "| notebook | run | peak memory |", "|---|---|---|", *rows])
+    before, mark, rest = guide.partition("<!-- measured -->\n")
+    _, end, after = rest.partition("\n<!-- /measured -->")
+    if not (mark and end):
+        raise ValueError(f"{GUIDE.name} needs the lines <!-- measured --> and <!-- /measured -->")
+    return before + mark + table + end + after
 
 
 class Exercise(NamedTuple):
@@ -185,23 +205,27 @@ def run() -> None:
     BUILD.mkdir(exist_ok=True)
     exporter = HTMLExporter(template_name="lab")
     for path in NOTEBOOKS:
-        notebook = execute(path)
+        notebook, _, _ = execute(path)
         nbformat.write(notebook, BUILD / path.name)
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title(notebook)}})
         (BUILD / path.with_suffix(".html").name).write_text(page, encoding="utf-8")
 
 
 def save(names: tuple[str, ...]) -> None:
+    measured = {}
     for path in [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.ipynb"))]:
         if path.name.startswith(names):
             if path in NOTEBOOKS:
                 nbformat.write(weave(path), path)
-            notebook = execute(path)
+            notebook, seconds, peak = execute(path)
             if path in NOTEBOOKS:
+                measured[path.name] = seconds, peak
                 first = notebook.cells[0]
                 first.source = re.sub(f"^.*{LINKS}$", links(path), first.source, flags=re.MULTILINE)
             number_ids(path, notebook)
             nbformat.write(notebook, path)
+    if len(measured) == len(NOTEBOOKS):  # one table, one machine
+        GUIDE.write_text(with_measured(GUIDE.read_text(encoding="utf-8"), measured), encoding="utf-8")
 
 
 if __name__ == "__main__":

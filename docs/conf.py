@@ -1,0 +1,95 @@
+"""The site of the course, as Sphinx builds it: `make site`.
+
+Its pages are the course's own files, where they lie. Nothing is copied and nothing is executed: a notebook
+shows the outputs it was stored with.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from myst_parser.slugs import github_slugify
+
+# The address of a public copy, "https://github.com/OWNER/NAME": with one, each notebook gets links that open it
+# on Binder and Colab. There is none yet.
+repository = ""
+
+project = "Feed images to Keras for segmentation"
+html_title = project
+extensions = ["myst_nb"]
+root_doc = "README"
+include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data_sample/README.md", "old/README.md"]
+nitpicky = True
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_heading_anchors = 4  # GitHub's, so that the same link leads to the same place there and here
+
+html_theme = "sphinx_book_theme"
+html_theme_options = {
+    "home_page_in_toc": True,
+    "use_fullscreen_button": False,
+    "footer_content_items": [],
+    "navbar_persistent": [],  # the search field stands in the sidebar; pydata-sphinx-theme would add a second
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
+html_static_path = ["static"]
+html_favicon = "static/coin.svg"
+html_css_files = ["site.css"]
+html_use_index = html_show_copyright = html_show_sphinx = False
+
+
+def contents(app, caption, *patterns):
+    """The pages of these files, in the order of their names, as an entry of the table of contents."""
+    names = [path.relative_to(app.srcdir) for pattern in patterns for path in sorted(app.srcdir.glob(pattern))]
+    return "\n".join(
+        ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *map(Path.as_posix, names), "```", ""]
+    )
+
+
+def with_anchors_of_github(text):
+    """Links to headings of notebooks, where JupyterLab keeps capitals and colons."""
+    return re.sub(r"(?<=\]\(#)[^)]+|(?<=\.ipynb#)[^)]+", lambda anchor: github_slugify(anchor[0]), text)
+
+
+def as_a_page(app, docname, source):
+    """What a page needs besides the text of its file, which stays as it is."""
+    if docname == root_doc:
+        source[0] += contents(app, "Notebooks", "notebooks/[0-9]*.ipynb")
+        source[0] += contents(app, "More", "docs/*.md", "data_sample/README.md", "old/README.md")
+    elif docname.startswith("docs/"):
+        source[0] = with_anchors_of_github(source[0])
+    elif docname.startswith("notebooks/"):
+        notebook = json.loads(source[0])
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                cell["source"] = with_anchors_of_github("".join(cell["source"]))
+            for output in cell.get("outputs", []):  # myst-nb looks for alternative text in the cell
+                for about in output.get("metadata", {}).values():
+                    if "alt" in about:
+                        cell["metadata"]["mystnb"] = {"image": {"alt": about["alt"]}}
+        source[0] = json.dumps(notebook)
+
+
+def add_index(app, exception):
+    """A browser that opens the folder gets the start page."""
+    if not exception:
+        go = f'<meta http-equiv="refresh" content="0; url={root_doc}.html">'
+        page = f'<!doctype html><html lang="en"><title>{project}</title>{go}'
+        Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
+
+
+def setup(app):
+    app.add_config_value("repository", "", "html", str)
+    if app.config.repository:
+        hosts = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
+        hosts["notebook_interface"] = "jupyterlab"
+        app.config.html_theme_options |= {
+            "repository_url": app.config.repository,
+            "repository_branch": "main",
+            "launch_buttons": hosts,
+        }
+    app.connect("source-read", as_a_page)
+    app.connect("build-finished", add_index)

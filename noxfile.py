@@ -1,0 +1,37 @@
+"""Newest and oldest: the tests on both ends of the versions that the README names. `make matrix` calls it.
+
+Each session has an environment of its own in build/matrix (3 GB). Outputs of cells are not compared
+(`--nbval-lax`): their digits belong to requirements.txt, with which `make test` compares them.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from bootstrap import NEWEST, OLDEST, version
+
+nox.options.envdir = "build/matrix"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = True  # else a Python that is not here would be passed over
+
+
+def test(session: nox.Session, *what: str) -> None:
+    session.run("python", "tools/offline.py", "-m", "pytest", "--nbval-lax", *what, *session.posargs)
+
+
+@nox.session(python=version(OLDEST))
+def lowest(session: nox.Session) -> None:
+    """The lowest versions; the rest is the newest that goes with them."""
+    session.install("-r", "requirements.in", "-c", "tests/lowest.txt")
+    # pinned: what is true of requirements.txt alone; lowest.cfg: the one message that older NumPy words otherwise
+    old = ["-m", "not pinned", "--nbval-sanitize-with", "tests/lowest.cfg"]
+    test(session, "tests", "notebooks", *old)
+
+
+@nox.session(python=[version((3, minor)) for minor in range(OLDEST[1] + 1, NEWEST[1] + 1)])
+def highest(session: nox.Session) -> None:
+    """The highest versions, those of requirements.txt; the notebooks on the newest Python."""
+    session.install("--require-hashes", "-r", "requirements.txt")
+    test(session, "tests", *(["notebooks"] if session.python == version(NEWEST) else []))
