@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,13 +17,16 @@ import cv2
 import nbformat
 import numpy as np
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import notebooks as tool  # noqa: E402
+import rejoin  # noqa: E402
 
 PATHS = tool.NOTEBOOKS
-TAGS = {"setup", "solution", "exercise", "check", "nbval-ignore-output", "raises-exception", "nbval-check-output"}
+TAGS = {"setup", "exercise", "check", "rejoin", "nbval-ignore-output", "raises-exception", "nbval-check-output"}
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -32,6 +36,11 @@ def cells(path, kind="code"):
 
 def tags(cell):
     return set(cell.metadata.get("tags", []))
+
+
+def taught_cells(path):
+    """The code cells that are there to be read."""
+    return [cell for cell in cells(path) if "rejoin" not in tags(cell)]
 
 
 def headings(path):
@@ -79,7 +88,7 @@ def test_headings(path):
 
 @each_notebook
 def test_rhythm(path):
-    counts = sorted(len(lines(cell)) for cell in cells(path))
+    counts = sorted(len(lines(cell)) for cell in taught_cells(path))
     assert 3 <= statistics.median(counts) <= 4.5
     assert counts[int(0.9 * len(counts))] < 12
     for cell in cells(path):
@@ -113,12 +122,13 @@ def test_every_picture_has_the_printed_line_as_alternative_text(path):
 
 @each_notebook
 def test_tags_say_what_is_compared(path):
-    code = cells(path)
+    code = taught_cells(path)
     ignored = ["nbval-ignore-output" in tags(cell) for cell in code]
     assert sum(ignored) <= 0.2 * len(code)
     assert not any(first and second for first, second in zip(ignored, [*ignored[1:], True], strict=True))
-    for cell in code:
+    for cell in cells(path):
         assert tags(cell) <= TAGS
+        assert "rejoin" not in tags(cell) or not cell.outputs
         assert ("raises-exception" in tags(cell)) == ("nbval-check-output" in tags(cell))
         assert not {"raises-exception", "nbval-ignore-output"} <= tags(cell)
     assert "setup" in tags(code[0])
@@ -141,6 +151,11 @@ def test_the_readme_lists_it(path):
     assert f"[{tool.title(nbformat.read(path, 4))}](notebooks/{path.name})" in (ROOT / "README.md").read_text("utf-8")
 
 
+def python(source):
+    """A cell as Python sees it: its lines that begin with % are IPython's."""
+    return TransformerManager().transform_cell(source)
+
+
 def functions(source):
     return {
         node.name: ast.get_source_segment(source, node)
@@ -151,8 +166,9 @@ def functions(source):
 
 def test_taught_functions_are_those_of_utils():
     shared = functions((ROOT / "utils.py").read_text(encoding="utf-8"))
-    sources = (cell.source for path in PATHS for cell in cells(path) if not cell.source.startswith("%%"))
-    taught = {name: text for source in sources for name, text in functions(source).items()}
+    taught = {
+        name: text for path in PATHS for cell in cells(path) for name, text in functions(python(cell.source)).items()
+    }
     both = taught.keys() & shared.keys()
     assert both == {"resize_image", "resize_mask", "flip_and_turn"}
     for name in both:
@@ -196,8 +212,7 @@ def test_notebook_01_loads_no_tensorflow():
 
 
 def solutions(path):
-    text = next(c.source for c in cells(path, "markdown") if "<summary>Solutions" in c.source)
-    return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    return "\n\n\n".join(exercise.solution for exercise in tool.exercises(path))
 
 
 def answers(path, namespace, sources):
@@ -239,7 +254,7 @@ def prepared(path):
         if "exercise" in tags(cell) or (path == PATHS[3] and "watch(Diary" in cell.source):
             return namespace
         # a class that was made by `exec` cannot be pickled, which is one of the promises
-        if "raises-exception" not in tags(cell) and "check_sequence(" not in cell.source:
+        if not tags(cell) & {"raises-exception", "rejoin"} and "check_sequence(" not in cell.source:
             source = re.sub(r"^ROOT = .*$", f"ROOT = Path({str(ROOT)!r})", cell.source, flags=re.MULTILINE)
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(source, namespace)
@@ -249,11 +264,17 @@ def prepared(path):
 WRONG = [
     (0, 0, "def coin_share(mask): return mask.sum() / mask.size", "at most 1"),
     (0, 0, "def coin_share(mask): return float(mask.mean() / 256)", "which is not the share"),
+    (0, 0, "def coin_share(mask): return np.mean(mask == 0)", "share of the ground"),
+    (0, 0, "def coin_share(mask): return mask == 255", "one answer for each pixel"),
+    (0, 0, "def coin_share(mask): return np.sum(mask == 255)", "at most 1"),
     (0, 1, "stranger = 0", "holds 2 values"),
     (0, 1, "stranger = 7", "no mask 7"),
+    (0, 1, "stranger = max(len(np.unique(mask)) for mask in prepared)", "how many values the stranger holds"),
+    (0, 1, "stranger = [len(np.unique(mask)) for mask in prepared]", "set stranger to 0, 1 or 2"),
     (1, 0, "def batches(samples, batch_size, drop_last): return samples // batch_size", "should be 7"),
     (1, 0, "def batches(samples, batch_size, drop_last): return -(-samples // batch_size)", "should be 6"),
     (1, 0, "def batches(samples, batch_size, drop_last): return samples // batch_size + 1 - drop_last", "should be 6"),
+    (1, 0, "def batches(samples, batch_size, drop_last): return samples / batch_size", "should be 7, yours is 6.4"),
     (1, 1, "GREY images.mean(axis=-1), masks", "keepdims"),
     (1, 1, "GREY None", "Nothing came back"),
     (1, 1, "GREY images.astype(float).mean(axis=-1, keepdims=True), masks", "float64"),
@@ -265,6 +286,9 @@ WRONG = [
     (2, 0, "def iou(truth, found): return (truth & found).sum() / max(1, (truth | found).sum())", "two empty masks"),
     (2, 1, "accuracy = 0.25", "share of coin"),
     (2, 1, "accuracy = 0.5", "Average (mask == 0)"),
+    (2, 1, "accuracy = 75.0", "no percent"),
+    (2, 1, "accuracy = sum(np.sum(masks == 0) for _, masks in test)", "right pixels by all pixels"),
+    (2, 1, "accuracy = [np.mean(masks == 0) for _, masks in test]", "take the mean"),
     (3, 0, "def calls(batches, epochs): return [0, 1, *epochs * ['begin', *range(batches), 'end']]", "E + 1"),
     (3, 0, "def calls(batches, epochs): return ['end', *epochs * ['begin', *range(batches), 'end']]", "beforehand"),
     (3, 0, "def calls(batches, epochs): return [0, 1, 'end', *epochs * [*range(batches), 'end']]", "one in each epoch"),
@@ -277,6 +301,7 @@ WRONG = [
     (3, 0, "def calls(batches, epochs): return [0, 'end', 1, *epochs * ['begin', *range(batches), 'end']]", "order"),
     (3, 1, "def reached(batches, steps, queue): return steps + queue", "at its door"),
     (3, 1, "def reached(batches, steps, queue): return batches", "should be 21, yours is 40"),
+    (3, 1, "def reached(batches, steps, queue): return steps", "Count what lies ready"),
     (3, 1, "def reached(batches, steps, queue): return steps + queue + 1", "no more"),
     (3, 2, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
     (3, 2, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
@@ -361,7 +386,7 @@ def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
     namespace = prepared(path)
     assert all(said.startswith("Not tried yet") for said in answers(path, dict(namespace), ""))
     right = answers(path, dict(namespace), solutions(path))
-    assert len(right) == (2 if path in (*PATHS[:3], PATHS[4]) else 3)
+    assert len(right) == len(tool.exercises(path)) in (2, 3)
     assert all(said.startswith("Right") and "but" not in said for said in right), right
 
 
@@ -398,6 +423,168 @@ def test_checks_name_the_mistake(path):
                 )
             said = answers(path, dict(namespace), source)[exercise]
             assert words in said, (source, said)
+
+
+@each_notebook
+def test_four_mistakes_are_known_for_each_exercise(path):
+    known = Counter(exercise for notebook, exercise, _, _ in WRONG if PATHS[notebook] == path)
+    assert sorted(known) == list(range(len(tool.exercises(path)))) and min(known.values()) >= 4
+
+
+@each_notebook
+def test_what_is_woven_is_that_of_its_source(path):
+    assert nbformat.writes(tool.weave(path)) + "\n" == path.read_text("utf-8"), "run `tools/notebooks.py weave`"
+
+
+@each_notebook
+def test_exercises_stand_under_their_titles_with_hints_and_solution(path):
+    stored = nbformat.read(path, as_version=4).cells
+    places = [place for place, cell in enumerate(stored) if "exercise" in tags(cell)]
+    for place, exercise in zip(places, tool.exercises(path), strict=True):
+        after = next(cell for cell in stored[place:] if cell.cell_type == "markdown")
+        assert re.findall(r"<summary>(.+)</summary>", after.source) == ["Hint 1", "Hint 2", "Solution"]
+        assert exercise.solution in after.source and exercise.stub == stored[place].source
+        assert all(10 <= len(hint.split()) <= 60 for hint in exercise.hints)
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    titles = re.findall(r"^\*\*(\d\. .+?)\*\*", text.partition("## Your turn")[2], re.MULTILINE)
+    assert [title.rstrip(".") for title in titles] == [exercise.title for exercise in tool.exercises(path)]
+
+
+def rejoined(path):
+    """The headings under which one can rejoin."""
+    text = "\n".join(cell.source for cell in cells(path) if "rejoin" in tags(cell))
+    return re.findall(r'^%run -i \.\./rejoin\.py \d\d "(.+)"$', text, re.MULTILINE)
+
+
+def loaded(cell):
+    return {node.id for node in ast.walk(ast.parse(python(cell.source))) if isinstance(node, ast.Name)}
+
+
+def bound(cell):
+    """Every name that a cell may bind, seen by `ast` in another way than by `rejoin`."""
+    names = set()
+    for node in ast.walk(ast.parse(python(cell.source))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).partition(".")[0])
+    return names
+
+
+@each_notebook
+def test_rejoining_makes_all_names_that_are_used_afterwards(path):
+    stored = nbformat.read(path, as_version=4).cells
+    found = rejoined(path)
+    assert found[-1] == "Your turn"
+    for heading in found:
+        place = next(n for n, cell in enumerate(stored) if cell.source.startswith(f"## {heading}\n"))
+        assert "rejoin" in tags(stored[place + 1]), "the cell that rejoins is the first one under its heading"
+        code = [[cell for cell in part if cell.cell_type == "code"] for part in (stored[:place], stored[place:])]
+        before, after = set().union(*map(bound, code[0])), set().union(*map(loaded, code[1]))
+        ran, _ = rejoin.rejoin_cells(path.name[:2], heading)
+        made = set().union(*map(bound, ran))
+        assert before & after <= made, heading
+        # what is looked for is made by these cells, or it would be looked for in vain for ever
+        assert rejoin.rejoin_names(ran) <= made
+
+
+def test_only_names_that_are_surely_made_are_looked_for():
+    """A name that Run All leaves out would make each cell that rejoins run everything again."""
+    sources = ["import a.b", "for i in []:\n    c = 1", "if 0:\n    d = 1", "e, f = [g for g in '12']", "%time h = 1"]
+    made = [nbformat.v4.new_code_cell(source) for source in sources]
+    made.append(nbformat.v4.new_code_cell("k = 1 / 0", metadata={"tags": ["raises-exception"]}))
+    assert rejoin.rejoin_names(made) == {"a", "e", "f"}
+
+
+def test_no_code_stands_under_a_second_heading_without_a_cell_that_rejoins():
+    for path in PATHS:
+        second, with_code = None, []
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.source.startswith("## "):
+                second = cell.source.splitlines()[0].removeprefix("## ")
+            elif cell.cell_type == "code" and with_code[-1:] != [second]:
+                with_code.append(second)
+        assert with_code == ["Setup", *rejoined(path)]
+
+
+@contextlib.contextmanager
+def kernel(path):
+    """A function that runs source in a fresh kernel of the notebook's folder and returns what was printed."""
+    notebook = nbformat.v4.new_notebook()
+    client = NotebookClient(notebook, timeout=300, allow_errors=True, resources={"metadata": {"path": path.parent}})
+
+    def run(source):
+        notebook.cells.append(nbformat.v4.new_code_cell(source))
+        cell = client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
+        errors = [output.evalue for output in cell.outputs if output.output_type == "error"]
+        return "".join(output.text for output in cell.outputs if output.get("name") == "stdout"), errors
+
+    with client.setup_kernel():
+        yield run
+
+
+HEADINGS = [(path, heading) for path in PATHS[:2] for heading in rejoined(path)]
+
+
+@pytest.mark.parametrize(("path", "heading"), HEADINGS, ids=lambda value: getattr(value, "stem", value))
+def test_one_cell_rejoins_and_the_rest_runs(path, heading):
+    stored = cells(path)
+    place = next(n for n, cell in enumerate(stored) if f'"{heading}"' in cell.source and "rejoin" in tags(cell))
+    with kernel(path) as run:
+        ran = sum("rejoin" not in tags(cell) for cell in stored[:place])
+        said, errors = run(stored[place].source)
+        assert re.fullmatch(rf"Rejoined at {re.escape(heading)}: ran {ran} cells in \d+ s\.\n", said) and not errors
+        assert run(stored[place].source) == ("", []), "once all is there, nothing is done"
+        for cell in stored[place + 1 :]:
+            printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+            said, errors = run(cell.source)
+            assert said == printed and bool(errors) == ("raises-exception" in tags(cell)), cell.source
+
+
+def test_who_has_half_of_the_names_gets_all_of_them_anew():
+    with kernel(PATHS[0]) as run:
+        run("pairs, images, mask = 'mine', 'mine', 'mine'")
+        assert run('%run -i ../rejoin.py 01 "Look"')[0].startswith("Rejoined at Look: ran 18 cells")
+        assert run("print(len(pairs), len(images), mask.shape)") == ("96 96 (256, 256, 1)\n", [])
+        assert run("print({'rejoin', 'rejoin_run', 'time', 'ast', '__file__'} & set(dir()))") == ("set()\n", [])
+
+
+def test_rejoining_says_which_cell_fails_and_passes_a_check_that_does(tmp_path):
+    """A learner has spoiled a cell of Locate and saved the notebook."""
+    (tmp_path / "notebooks").mkdir()
+    for name in ("rejoin.py", "utils.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
+    path = tmp_path / "notebooks" / "01_any.ipynb"
+    check = nbformat.v4.new_code_cell("print(1)\nassert x == 2, 'Cure: 2.'", metadata={"tags": ["check"]})
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell("x = 1"), check, nbformat.v4.new_markdown_cell("## Look")]
+    for spoiled, words in (
+        ("x = 1", "Rejoined at Look: ran 2 cells in 0 s.\nA check failed: Cure: 2.\n"),
+        ("x = y", "Stopped by NameError: name 'y' is not defined\nin the cell\n\nx = y\n"),
+        ("x = (", "Stopped by SyntaxError: "),
+    ):
+        notebook.cells[0].source = spoiled
+        nbformat.write(notebook, path)
+        with kernel(path) as run:
+            said, errors = run('%run -i ../rejoin.py 01 "Look"')
+            assert said.startswith(words) and not errors
+
+
+def test_a_check_answers_in_words_when_an_error_stops_it():
+    checks = [cell.source for cell in cells(PATHS[0]) if "check" in tags(cell)][-2:]
+    with kernel(PATHS[0]) as run:
+        run('%run -i ../rejoin.py 01 "Your turn"')
+        for answer, words in (
+            ("def coin_share(mask):\n    return mask.sum() / 0 + nobody", "stopped in line 2, `return mask.sum() / 0"),
+            ("def coin_share(mask): return 'a third'", "The check cannot use your answer (TypeError"),
+            ("def coin_share(): return 1", "The check cannot use your answer (TypeError"),
+        ):
+            assert run(answer) == ("", [])
+            said, errors = run(checks[0])
+            assert words in said and not errors, (said, errors)
+        assert run("1 / 0") == ("", ["division by zero"]), "other cells keep their traceback"
 
 
 @pytest.mark.parametrize("change", ["another output", "no exception", "another exception"])

@@ -4,6 +4,8 @@ python tools/notebooks.py run    executed copies and HTML pages in build/, the n
 python tools/notebooks.py save   what they print is stored in them, and their line of links renewed
                                  (`save 02 03` takes only those whose names begin so); after all of
                                  them, their seconds and peak memory go into docs/instructor.md
+python tools/notebooks.py weave  exercises/NN.py and the cells that rejoin are put into them; executes nothing
+                                 (`save` does it too)
 """
 
 import os
@@ -15,6 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import psutil
@@ -27,6 +30,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 BUILD = ROOT / "build"
 GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
+REJOIN = "# Lost? Run this cell and go on from here. It does nothing when all is there."
 # What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
 TENSORFLOW_STARTS = re.compile(r"^(WARNING: All log messages before absl|I\d{4} ).*\n?", re.MULTILINE)
 
@@ -117,6 +121,86 @@ def with_measured(guide: str, measured: dict[str, tuple[float, int]]) -> str:
     return before + mark + table + end + after
 
 
+class Exercise(NamedTuple):
+    title: str  # "1. How much is coin?", as in the notebook
+    hints: list[str]
+    stub: str  # what the learner begins with
+    solution: str
+    remark: str  # what stands below the solution
+
+
+def exercises(path: Path) -> list[Exercise]:
+    """What exercises/NN.py says of a notebook: parts that begin with `# %% name`, a title, then what belongs to it.
+
+    Without a part `Stub` it is the first line of the solution, a function, with `...` for its body.
+    """
+    text = (ROOT / "exercises" / f"{path.name[:2]}.py").read_text(encoding="utf-8")
+    found: list[tuple[str, dict[str, str]]] = []
+    _, *pieces = re.split(r"^# %% (.+)$", text, flags=re.MULTILINE)
+    for name, piece in zip(pieces[::2], pieces[1::2], strict=True):
+        if name[0].isdigit():
+            found.append((name, {}))
+        elif name in ("Stub", "Solution"):
+            found[-1][1][name] = piece.strip()
+        else:
+            found[-1][1][name] = " ".join(line.removeprefix("# ") for line in piece.strip().splitlines())
+    return [
+        Exercise(
+            title,
+            [parts["Hint 1"], parts["Hint 2"]],
+            parts.get("Stub", f"{parts['Solution'].splitlines()[0]} ..."),
+            parts["Solution"],
+            parts.get("Remark", ""),
+        )
+        for title, parts in found
+    ]
+
+
+def folded(exercise: Exercise) -> str:
+    """The hints and the solution, each to be opened by a click."""
+    solution = f"```python\n{exercise.solution}\n```\n\n{exercise.remark}".strip()
+    parts = {"Hint 1": exercise.hints[0], "Hint 2": exercise.hints[1], "Solution": solution}
+    return "\n\n".join(f"<details><summary>{name}</summary>\n\n{text}\n</details>" for name, text in parts.items())
+
+
+def tagged(cell: nbformat.NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def weave(path: Path) -> nbformat.NotebookNode:
+    """A notebook whose stubs, hints, solutions, cells that rejoin, numbers and ids are made anew.
+
+    Nothing is executed, and what the cells have printed stays.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    made = ("<details><summary>Hint 1<", "<details><summary>Solutions<")
+    cells = [cell for cell in notebook.cells if not (tagged(cell, "rejoin") or cell.source.startswith(made))]
+    stubs = [place for place, cell in enumerate(cells) if tagged(cell, "exercise")]
+    # from the back, so that the places before stay right
+    for begin, end, exercise in reversed(list(zip(stubs, [*stubs[1:], len(cells)], exercises(path), strict=True))):
+        cells[begin].source = exercise.stub
+        last = max(place for place in range(begin, end) if tagged(cells[place], "check"))
+        cells.insert(last + 1, nbformat.v4.new_markdown_cell(folded(exercise)))
+    headings = [place for place, cell in enumerate(cells) if cell.source.startswith("## ")]
+    for begin, end in reversed(list(zip(headings, [*headings[1:], len(cells)], strict=True))):
+        heading = cells[begin].source.splitlines()[0].removeprefix("## ")
+        if heading != "Setup" and any(cell.cell_type == "code" for cell in cells[begin:end]):
+            source = f'{REJOIN}\n%run -i ../rejoin.py {path.name[:2]} "{heading}"'
+            cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["rejoin"]}, execution_count=0)
+            cells.insert(begin + 1, cell)
+    notebook.cells = cells
+    executed = (cell for cell in cells if cell.get("execution_count") is not None)
+    for number, cell in enumerate(executed, start=1):
+        cell.execution_count = number
+    number_ids(path, notebook)
+    return notebook
+
+
+def number_ids(path: Path, notebook: nbformat.NotebookNode) -> None:
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"{path.name[:2]}-{number:02d}"
+
+
 def run() -> None:
     BUILD.mkdir(exist_ok=True)
     exporter = HTMLExporter(template_name="lab")
@@ -131,13 +215,14 @@ def save(names: tuple[str, ...]) -> None:
     measured = {}
     for path in [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.ipynb"))]:
         if path.name.startswith(names):
+            if path in NOTEBOOKS:
+                nbformat.write(weave(path), path)
             notebook, seconds, peak = execute(path)
             if path in NOTEBOOKS:
                 measured[path.name] = seconds, peak
                 first = notebook.cells[0]
                 first.source = re.sub(f"^.*{LINKS}$", links(path), first.source, flags=re.MULTILINE)
-            for number, cell in enumerate(notebook.cells, start=1):
-                cell.id = f"{path.name[:2]}-{number:02d}"
+            number_ids(path, notebook)
             nbformat.write(notebook, path)
     if len(measured) == len(NOTEBOOKS):  # one table, one machine
         GUIDE.write_text(with_measured(GUIDE.read_text(encoding="utf-8"), measured), encoding="utf-8")
@@ -147,6 +232,9 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:] == ["run"]:
             run()
+        elif sys.argv[1:] == ["weave"]:
+            for path in NOTEBOOKS:
+                nbformat.write(weave(path), path)
         elif sys.argv[1:2] == ["save"]:
             save(tuple(sys.argv[2:]) or ("",))
         else:
