@@ -46,7 +46,9 @@ def course(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(course):
     """What `make lab` opens in the browser; the server serves the copy."""
-    made = subprocess.run(["make", "-n", "--no-print-directory", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        ["make", "-n", "--no-print-directory", "lab"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     setting, _, *command = shlex.split(made.splitlines()[-1].replace(str(ROOT), str(course)))
     home = course.parent
     settings = dict([setting.split("=", 1)]) | {"HOME": str(home), "BROWSER": f"sh -c 'echo $0 > {home}/opened' %s"}
