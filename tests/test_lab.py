@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.site
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))[: None if os.environ.get("COURSE_LAB") == "all" else 2]
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"

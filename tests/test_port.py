@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 os.environ["SM_FRAMEWORK"] = "tf.keras"
+
+pytestmark = pytest.mark.pinned
+
 ROOT = Path(__file__).resolve().parent.parent
 LEGACY_KERAS = ROOT / "build" / "legacy"
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_port_old_code.ipynb", as_version=4)
