@@ -196,7 +196,15 @@ def test_make_fetches_legacy_keras_once(tmp_path):
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "$*" >> called\ncase "$*" in *--target*) mkdir -p build/legacy;; esac\n')
     python.chmod(0o755)
-    command = ["make", "-f", ROOT / "Makefile", "legacy", "PYTHON=true", f"VENV_PYTHON={python}"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "-f",
+        ROOT / "Makefile",
+        "legacy",
+        "PYTHON=true",
+        f"VENV_PYTHON={python}",
+    ]
     calls = []
     for change in ("", "", "# another\n"):
         with open(tmp_path / "old" / "requirements.txt", "a") as file:
