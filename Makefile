@@ -5,10 +5,11 @@ LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter l
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 NOX_PYTHON := $(VENV_PYTHON:.venv/%=build/nox/%)
+SPHINX := PYTHONPATH=build/docs $(VENV_PYTHON) -m sphinx -E -W --keep-going -q -c docs -d build/doctrees
 LOCK := uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--upgrade --quiet
 
-.PHONY: lab run test bench matrix site legacy clean setup lock save
+.PHONY: lab run test bench matrix site slides legacy clean setup lock save
 
 lab: setup legacy     ## open JupyterLab on the first notebook
 	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
@@ -34,7 +35,11 @@ matrix:               ## the tests on the lowest and the highest supported versi
 
 site: build/docs/ready ## build the course's pages into build/site, from the notebooks as they are stored
 	rm -rf build/site
-	PYTHONPATH=build/docs $(VENV_PYTHON) -m sphinx -E -W --keep-going -q -c docs -d build/doctrees . build/site
+	$(SPHINX) . build/site
+
+slides: build/docs/ready ## build slides from the notebooks' cells, as they are stored: build/slides/index.html
+	rm -rf build/slides
+	$(SPHINX) -b revealjs . build/slides
 
 clean:                ## remove what was made; the next call sets up again
 	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,6 +1,6 @@
-"""The site of the course, as Sphinx builds it: `make site`.
+"""The site of the course and its slides, as Sphinx builds them: `make site`, `make slides`.
 
-Its pages are the course's own files, where they lie. Nothing is copied and nothing is executed: a notebook
+Their pages are the course's own files, where they lie. Nothing is copied and nothing is executed: a notebook
 shows the outputs it was stored with.
 """
 
@@ -16,13 +16,14 @@ repository = ""
 
 project = "Feed images to Keras for segmentation"
 html_title = project
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx_revealjs"]
 root_doc = "README"
 include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data_sample/README.md", "old/README.md"]
 nitpicky = True
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_mime_priority_overrides = [("revealjs", kind, place) for place, kind in enumerate(["image/png", "text/html"])]
 myst_heading_anchors = 4  # GitHub's, so that the same link leads to the same place there and here
 
 html_theme = "sphinx_book_theme"
@@ -40,6 +41,13 @@ html_favicon = "static/coin.svg"
 html_css_files = ["site.css"]
 html_use_index = html_show_copyright = html_show_sphinx = False
 
+revealjs_style_theme = "white"
+revealjs_static_path = ["static"]
+revealjs_css_files = ["slides.css"]
+revealjs_script_files = ["slides.js"]
+revealjs_script_plugins = [{"name": "RevealHighlight", "src": "revealjs/plugin/highlight/highlight.js"}]
+revealjs_script_conf = {"width": 1280, "height": 720, "center": False, "slideNumber": True, "hash": True}
+
 
 def contents(app, caption, *patterns):
     """The pages of these files, in the order of their names, as an entry of the table of contents."""
@@ -54,6 +62,28 @@ def with_anchors_of_github(text):
     return re.sub(r"(?<=\]\(#)[^)]+|(?<=\.ipynb#)[^)]+", lambda anchor: github_slugify(anchor[0]), text)
 
 
+def slides(cells):
+    """The cells to show on a screen, and the breaks between slides.
+
+    A heading begins a column of slides, and each paragraph and each code cell a slide. Only where a short paragraph
+    leads to a code cell both stand on one, unless it asks to predict what comes.
+    """
+    shown, heading, short = [], "", False
+    for cell in cells:
+        text, code = "".join(cell["source"]), cell["cell_type"] == "code"
+        if not code and text.startswith("## "):
+            heading = text.splitlines()[0]
+        answers = heading == "## Your turn" and (code or text.startswith("<details>"))
+        if answers or heading == "## If something went wrong" or "rejoin" in cell["metadata"].get("tags", []):
+            continue
+        if not (code and short or not code and text.startswith("#")):
+            new = {"cell_type": "markdown", "source": "```{revealjs-break}\n:notitle:\n```"}
+            shown.append(new | {"id": f"slide-{len(shown)}", "metadata": {}})
+        shown.append(cell)
+        short = not code and len(text.split()) <= 40 and "**Predict first" not in text
+    return shown
+
+
 def as_a_page(app, docname, source):
     """What a page needs besides the text of its file, which stays as it is."""
     if docname == root_doc:
@@ -63,6 +93,8 @@ def as_a_page(app, docname, source):
         source[0] = with_anchors_of_github(source[0])
     elif docname.startswith("notebooks/"):
         notebook = json.loads(source[0])
+        if app.builder.name == "revealjs":
+            notebook["cells"] = slides(notebook["cells"])
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = with_anchors_of_github("".join(cell["source"]))

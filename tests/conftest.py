@@ -58,9 +58,9 @@ EXTRAS = ROOT / "build" / "docs"  # the packages of the site and of the browser 
 
 
 def _build(source, target, *options):
-    """Build the site of `source` into `target` with the command of the Makefile, and return what became of it."""
+    """Build the site of `source` into `target` as the Makefile does, and return what became of it."""
     assert (EXTRAS / "ready").exists(), "The site's packages are missing. Cure: make site"
-    command = re.search(r"-m sphinx (.+) \. build/site$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    command = re.search(r"-m sphinx (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     shutil.rmtree(target, ignore_errors=True)
     return subprocess.run(
         [sys.executable, "-m", "sphinx", *command.split(), *options, source, target],
@@ -82,6 +82,14 @@ def site():
     done = _build(ROOT, ROOT / "build" / "site")
     assert done.returncode == 0 and not done.stderr, done.stderr
     return ROOT / "build" / "site"
+
+
+@pytest.fixture(scope="session")
+def slides():
+    """The folder of the slides, built anew."""
+    done = _build(ROOT, ROOT / "build" / "slides", "-b", "revealjs")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return ROOT / "build" / "slides"
 
 
 def _chromium():
