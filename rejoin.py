@@ -44,7 +44,8 @@ def rejoin_run(shell, before, heading):
             failed.append(f"A check failed: {result.error_in_exec}")
         elif not result.success and "raises-exception" not in tags:
             error = result.error_in_exec or result.error_before_exec
-            print(f"Stopped by {type(error).__name__}: {error}\nin the cell\n\n{cell.source}\n")
+            kind = next(kind for kind in type(error).__mro__ if kind.__name__[0] != "_")  # 3.13 has _IncompleteInputError
+            print(f"Stopped by {kind.__name__}: {error}\nin the cell\n\n{cell.source}\n")
             print("Cure: did you change it? Make it as it was, save the notebook, and run this cell again.")
             return
     print(f"Rejoined at {heading}: ran {len(before)} cells in {time.monotonic() - start:.0f} s.", *failed, sep="\n")

@@ -76,7 +76,7 @@ def slides(cells):
         answers = heading == "## Your turn" and (code or text.startswith("<details>"))
         if answers or heading == "## If something went wrong" or "rejoin" in cell["metadata"].get("tags", []):
             continue
-        if not (code and short or not code and text.startswith("#")):
+        if not (short if code else text.startswith("#")):
             new = {"cell_type": "markdown", "source": "```{revealjs-break}\n:notitle:\n```"}
             shown.append(new | {"id": f"slide-{len(shown)}", "metadata": {}})
         shown.append(cell)
