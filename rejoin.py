@@ -44,7 +44,8 @@ def rejoin_run(shell, before, heading):
             failed.append(f"A check failed: {result.error_in_exec}")
         elif not result.success and "raises-exception" not in tags:
             error = result.error_in_exec or result.error_before_exec
-            kind = next(kind for kind in type(error).__mro__ if kind.__name__[0] != "_")  # 3.13 has _IncompleteInputError
+            # Python 3.13 has an _IncompleteInputError, which is a SyntaxError
+            kind = next(kind for kind in type(error).__mro__ if not kind.__name__.startswith("_"))
             print(f"Stopped by {kind.__name__}: {error}\nin the cell\n\n{cell.source}\n")
             print("Cure: did you change it? Make it as it was, save the notebook, and run this cell again.")
             return
