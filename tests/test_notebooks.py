@@ -316,6 +316,7 @@ WRONG = [
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms - ready_ms", "milliseconds"),
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms / ready_ms - 1", "whole step"),
     (4, 0, "def waiting(ready_ms, real_ms): return 1 - ready_ms / real_ms", "Less than no waiting"),
+    (4, 0, "def waiting(ready_ms, real_ms): return 100 * (1 - ready_ms / real_ms)", "no percent"),
     (
         4,
         1,
@@ -327,6 +328,13 @@ WRONG = [
         1,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[1] >= n * wanted[1])",
         "both",
+    ),
+    (
+        4,
+        1,
+        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
+        " all(a > n * b for a, b in zip(photo, wanted)))",
+        "or none, is no hindrance",
     ),
     (4, 1, "def shrink(photo, wanted): return min(a // b for a, b in zip(photo, wanted))", "Only 1, 2, 4 and 8"),
     (
@@ -346,6 +354,7 @@ WRONG = [
     (5, 1, "SHIFT np.roll(image, way := 4 * draw(), (0, 1)), np.roll(mask, way, (0, 1))", "not what np.roll"),
     (5, 1, "SHIFT image[2:], mask[2:]", "not what np.roll"),
     (5, 1, "SHIFT np.roll(image, way := draw()[0], (0, 1)), np.roll(mask, way, (0, 1))", "draw two numbers"),
+    (5, 1, "SHIFT np.roll(image, way := rng.integers(-8, 8, 2), (0, 1)), np.roll(mask, way, (0, 1))", "both ends"),
     (5, 1, "SHIFT np.roll(image, way := draw()[0], 0), np.roll(mask, way, 0)", "1 to the right. Draw both"),
     (5, 1, "SHIFT np.roll(image, way := draw()[0], 1), np.roll(mask, way, 1)", "1 down"),
     (5, 2, "SPECKS int(np.sum(areas[1:] <= least))", "not as many"),
@@ -363,7 +372,7 @@ WRONG = [
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
     (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "by 10**9"),
     (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay) ** step", "by a factor in each step"),
     (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay) ** step", "decay × step"),
     (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay * (step + 1))", "Step 0 has the whole rate"),
@@ -375,6 +384,7 @@ WRONG = [
     (-1, 1, "def target(mask): return mask[..., :1] / np.float32(255)", "JPEG has softened"),
     (-1, 1, "def target(mask): return (mask[..., :1] > 0).astype(np.float32)", "in the middle"),
     (-1, 1, "def target(mask): return mask[..., :1] > 127", "of type bool"),
+    (-1, 1, "def target(mask): return (mask[..., :1] < 127).astype(np.float32)", "exchanged"),
     (-1, 1, "def target(mask): return (mask[..., :1] > 127).astype(float)", "of type float64"),
     (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
     (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),

@@ -81,7 +81,10 @@ def explain():
         ("Permission denied", "a file may not be written: check who owns this folder"),
         ("DO NOT MATCH THE HASHES", "a package is not the one that was pinned: empty pip's cache (`pip cache purge`)"),
         ("Connection", "the package index cannot be reached: the set-up needs a network once"),
-        ("No matching distribution", "a package is not to be had: a 32-bit Python, a closed network, or other wheels"),
+        (
+            "No matching distribution",
+            "a package is not to be had: Python must be 64-bit, and the network open or the wheels of its kind",
+        ),
     ]
     for symptom, reason in reasons:
         if symptom in text:
