@@ -334,7 +334,7 @@ WRONG = [
         1,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
         " all(a > n * b for a, b in zip(photo, wanted)))",
-        "or none, is no hindrance",
+        "or none, will do",
     ),
     (4, 1, "def shrink(photo, wanted): return min(a // b for a, b in zip(photo, wanted))", "Only 1, 2, 4 and 8"),
     (
