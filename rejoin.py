@@ -7,7 +7,8 @@ does nothing and prints nothing. Otherwise it runs all of these cells in order, 
 notebook's file, hides what they print and show, and says how many they were and how long it took. A check that fails
 does not stop it; its message is printed.
 
-Under *Your turn* it does one thing more: from then on, a check of an exercise that an error stops says it in words.
+Under *Your turn* it does more: from then on, a check of an exercise that an error stops says it in words, and one that
+follows an answer with an error says that it judges the answer before.
 
 `%run -i` works among the learner's own names, and none of this file may stay there. So imports are in the functions.
 """
@@ -91,7 +92,10 @@ def rejoin_names(cells):
 
 
 def rejoin_answer_in_words(shell, checks):
-    """Let an error in one of these cells be said in words; every other cell keeps its traceback."""
+    """Let an error in one of these cells be said in words; every other cell keeps its traceback.
+
+    After a cell that an error has stopped, one of these says first that it judges the answer before.
+    """
     import linecache
     import traceback
     from pathlib import Path
@@ -107,6 +111,20 @@ def rejoin_answer_in_words(shell, checks):
         else:
             print(f"Your answer stopped in line {last.lineno}, `{last.line}`, with {kind.__name__}: {error}")
 
+    def rejoin_before(info):
+        if stopped and info.raw_cell.strip() in checks:
+            print(f"The last cell stopped with {stopped[0]}, so this is about what you had before it:")
+
+    def rejoin_after(result):
+        if result.info.raw_cell.strip() not in checks:
+            error = result.error_before_exec or result.error_in_exec
+            stopped[:] = [type(error).__name__.lstrip("_")] if error else []
+
+    stopped = []
+    for event, said in (("pre_run_cell", rejoin_before), ("post_run_cell", rejoin_after)):
+        for earlier in [one for one in shell.events.callbacks[event] if one.__name__ == said.__name__]:
+            shell.events.unregister(event, earlier)  # of a cell that rejoined before
+        shell.events.register(event, said)
     shell.set_custom_exc((Exception,), answer)
 
 

@@ -600,6 +600,25 @@ def test_a_check_answers_in_words_when_an_error_stops_it():
         assert run("1 / 0") == ("", ["division by zero"]), "other cells keep their traceback"
 
 
+def test_a_check_says_that_the_answer_is_one_of_before():
+    checks = [cell.source for cell in cells(PATHS[0]) if "check" in tags(cell)][-2:]
+    with kernel(PATHS[0]) as run:
+        for _ in range(2):  # whoever is lost twice is told once
+            run('%run -i ../rejoin.py 01 "Your turn"')
+        run("def coin_share(mask): return np.mean(mask == 0)")
+        said, _ = run(checks[0])
+        assert said.startswith("You return 0.702, the share of the ground.")
+        for spoiled, kind in (("def coin_share(mask) return 1", "SyntaxError"), ("coin_share = nobody", "NameError")):
+            run(spoiled)
+            for _ in range(2):
+                assert (
+                    run(checks[0])[0]
+                    == f"The last cell stopped with {kind}, so this is about what you had before it:\n{said}"
+                )
+        run("def coin_share(mask): return np.mean(mask == 255)")
+        assert run(checks[0])[0].startswith("Right")
+
+
 @pytest.mark.parametrize("change", ["another output", "no exception", "another exception"])
 def test_nbval_sees_a_change(tmp_path, change):
     """Strict nbval must be red for another output, for an exception that no longer comes, and for another one."""

@@ -31,6 +31,7 @@ BUILD = ROOT / "build"
 GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
 REJOIN = "# Lost? Run this cell and go on from here. It does nothing when all is there."
+REJOIN_EXERCISES = "# Run this cell in any case: from here on, errors in your answers are told in words."
 # What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
 TENSORFLOW_STARTS = re.compile(r"^(WARNING: All log messages before absl|I\d{4} ).*\n?", re.MULTILINE)
 
@@ -185,7 +186,8 @@ def weave(path: Path) -> nbformat.NotebookNode:
     for begin, end in reversed(list(zip(headings, [*headings[1:], len(cells)], strict=True))):
         heading = cells[begin].source.splitlines()[0].removeprefix("## ")
         if heading != "Setup" and any(cell.cell_type == "code" for cell in cells[begin:end]):
-            source = f'{REJOIN}\n%run -i ../rejoin.py {path.name[:2]} "{heading}"'
+            why = REJOIN_EXERCISES if heading == "Your turn" else REJOIN
+            source = f'{why}\n%run -i ../rejoin.py {path.name[:2]} "{heading}"'
             cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["rejoin"]}, execution_count=0)
             cells.insert(begin + 1, cell)
     notebook.cells = cells
