@@ -663,13 +663,19 @@ def counted(results: Iterable[T], total: int, doing: str, what: str) -> Iterator
 
 def main() -> int:
     """Audit two folders from a shell; 1 if there are findings."""
-    parser = argparse.ArgumentParser(description="What is wrong with this folder of images and masks?")
-    parser.add_argument("images", type=Path)
-    parser.add_argument("masks", type=Path)
+    parser = argparse.ArgumentParser(
+        description="What is wrong with this folder of images and masks? Changes nothing.",
+        epilog="Exit status: 0 if nothing was found, 1 if there are findings, 2 if there is nothing to look at.",
+    )
+    parser.add_argument("images", type=Path, help="folder of the images")
+    parser.add_argument("masks", type=Path, help="folder of the masks, with the same names up to the extension")
     parser.add_argument("--classes", type=int, default=1, help="classes in the masks; 1 for 0/255 (default)")
     parser.add_argument("--csv", type=Path, help="write the findings into this file")
     arguments = parser.parse_args()
-    report = audit(arguments.images, arguments.masks, n_classes=arguments.classes, progress=sys.stderr.isatty())
+    try:
+        report = audit(arguments.images, arguments.masks, n_classes=arguments.classes, progress=sys.stderr.isatty())
+    except DataError as error:
+        parser.exit(2, f"Stopped: {error}\n")
     print(report)
     if arguments.csv:
         write_csv(report, arguments.csv)

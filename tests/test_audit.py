@@ -480,6 +480,9 @@ def test_a_missing_and_an_empty_folder_are_refused(tmp_path):
         audit(tmp_path / "nowhere", tmp_path)
     with pytest.raises(DataError, match="nothing to look at"):
         audit(tmp_path, tmp_path)
+    command = [sys.executable, ROOT / "audit.py", tmp_path / "nowhere", tmp_path]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2 and refused.stderr.startswith("Stopped: there is no folder") and not refused.stdout
 
 
 # --- Decompression bombs, memory, clean folders ----------------------------------------------
