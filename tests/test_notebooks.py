@@ -372,7 +372,7 @@ WRONG = [
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
     (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "by 10**9"),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
     (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay) ** step", "by a factor in each step"),
     (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay) ** step", "decay × step"),
     (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay * (step + 1))", "Step 0 has the whole rate"),

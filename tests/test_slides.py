@@ -104,7 +104,8 @@ def test_page_down_shows_the_whole_of_a_long_slide_and_then_the_next(page):
         page.keyboard.press("PageDown")
     assert deepest > 720 and len(path) > len(set(path)), "no slide of this notebook is long"
     unseen = "Reveal.getSlides().slice(0, -1).filter(slide => slide.seen < slide.scrollHeight - 1).length"
-    assert page.evaluate(unseen) == 0 and sorted(set(path), key=path.index) == list(dict.fromkeys(path))
+    every = page.evaluate("Reveal.getSlides().map(one => Object.values(Reveal.getIndices(one)).slice(0, 2).join())")
+    assert page.evaluate(unseen) == 0 and list(dict.fromkeys(path)) == every[:-1]
     page.keyboard.press("PageUp")
     assert not page.evaluate("Reveal.isLastSlide()")
 
