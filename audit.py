@@ -26,6 +26,7 @@ import simplejpeg
 from PIL import Image
 
 from pairs import (
+    Colours,
     DataError,
     TooLargeError,
     checked,
@@ -34,6 +35,7 @@ from pairs import (
     file_name,
     files_by_stem,
     in_pixels,
+    is_cut,
     one_value_a_pixel,
     raw_bytes,
     read_bytes,
@@ -50,7 +52,6 @@ SEEN = 32  # pixels a side that suffice to recognise a JPEG
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 T = TypeVar("T")
-Colour = tuple[int, int, int]
 Names = tuple[str, str | None, str | None]  # a stem, its image and its mask
 Note = Callable[[str, str], None]  # writes a finding about one file: its kind, and what was measured
 Size = tuple[int, ...]
@@ -223,7 +224,7 @@ def audit(
     masks_dir: str | Path,
     *,
     n_classes: int = 1,
-    colours: Mapping[Colour, int] | None = None,
+    colours: Colours | None = None,
     ignore: int | None = None,
     splits: Mapping[str, Iterable[str]] | None = None,
     progress: bool = True,
@@ -358,7 +359,7 @@ class _Look(NamedTuple):
     imgs_dir: Path
     masks_dir: Path
     n_classes: int
-    colours: Mapping[Colour, int] | None
+    colours: Colours | None
     ignore: int | None
 
     def at(self, names: Names) -> _Facts:
@@ -441,7 +442,7 @@ def _open(path: str, see: Callable[[str, bytes, Note], T], findings: list[Findin
             if data.startswith(start) and not path.lower().endswith(suffixes):
                 note("wrong extension", f"the file holds {name}")
         seen = see(path, data, note)
-        if data[:2] != JPEG and _is_cut(data):
+        if data[:2] != JPEG and is_cut(data):
             note("truncated file", "the mark of the file's end is missing")
         return seen
     except DataError as error:
@@ -457,14 +458,7 @@ def _kind_of(path: str, error: DataError) -> str:
         data = raw_bytes(path)
     except OSError:
         return "unreadable file"
-    return "empty file" if not data else "truncated file" if _is_cut(data) else "unreadable file"
-
-
-def _is_cut(data: bytes) -> bool:
-    """Whether a JPEG that does not decode well, or a PNG, lacks the mark of its end."""
-    if data[:2] == JPEG:  # the mark of a small picture in the header comes before the large one's pixels
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    return data[:4] == b"\x89PNG" and b"IEND" not in data
+    return "empty file" if not data else "truncated file" if is_cut(data) else "unreadable file"
 
 
 def _see_image(path: str, data: bytes, note: Note) -> tuple[Size, int | None, bool | None]:
@@ -494,7 +488,7 @@ def _see_jpeg(path: str, data: bytes, turn: int, note: Note) -> tuple[Size, np.n
         said = str(error)
     pixels = read_image(path)
     if said:
-        note("truncated file" if _is_cut(data) else "damaged file", said)
+        note("truncated file" if is_cut(data) else "damaged file", said)
     return pixels.shape[:2], pixels, False
 
 
@@ -661,6 +655,21 @@ def counted(results: Iterable[T], total: int, doing: str, what: str) -> Iterator
     print(file=sys.stderr)
 
 
+def read_colours(path: str) -> Colours:
+    """The table of a CSV file without a header, rows of red,green,blue,class; errors are in the words of argparse."""
+    table = {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.reader(file):
+                red, green, blue, index = map(int, row)
+                table[red, green, blue] = index
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: cannot be opened ({error.strerror})") from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{path}: the row {row} is not red,green,blue,class in numbers") from None
+    return table
+
+
 def main() -> int:
     """Audit two folders from a shell; 1 if there are findings."""
     parser = argparse.ArgumentParser(
@@ -670,11 +679,20 @@ def main() -> int:
     parser.add_argument("images", type=Path, help="folder of the images")
     parser.add_argument("masks", type=Path, help="folder of the masks, with the same names up to the extension")
     parser.add_argument("--classes", type=int, default=1, help="classes in the masks; 1 for 0/255 (default)")
+    parser.add_argument("--colours", type=read_colours, help="for masks in colour: CSV file of red,green,blue,class")
+    parser.add_argument("--ignore", type=int, help="mask value of void pixels, 0-255, which belong to no class")
     parser.add_argument("--csv", type=Path, help="write the findings into this file")
     arguments = parser.parse_args()
     try:
-        report = audit(arguments.images, arguments.masks, n_classes=arguments.classes, progress=sys.stderr.isatty())
-    except DataError as error:
+        report = audit(
+            arguments.images,
+            arguments.masks,
+            n_classes=arguments.classes,
+            colours=arguments.colours,
+            ignore=arguments.ignore,
+            progress=sys.stderr.isatty(),
+        )
+    except ValueError as error:
         parser.exit(2, f"Stopped: {error}\n")
     print(report)
     if arguments.csv:

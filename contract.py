@@ -106,14 +106,16 @@ PROBES = 13  # a prime: almost every batch size leaves a rest
 def probe_folder(folder: str | Path, n_classes: int = 1) -> list[str]:
     """Write images/<stem>.png and masks/<stem>.png, 64×64 pixels, below `folder`; return the stems.
 
-    A picture is a board of 4×4 fields, as bright as their classes are high, from black to white.
+    A picture is a board of 4×4 fields, as bright as their classes are high, from black to yellow: with half as
+    much blue as red.
     """
     top = max(2, n_classes) - 1
     pictures = [(f"probe{number:02d}", board) for number, (board, *_) in enumerate(probe_forms(n_classes))]
-    for kind, factor, channels in (("images", 255 // top, 3), ("masks", 255 if n_classes == 1 else 1, 1)):
+    colour, grey = np.array([255, 255, 127]) // top, np.array([255 if n_classes == 1 else 1])
+    for kind, factors in (("images", colour), ("masks", grey)):
         (Path(folder) / kind).mkdir(parents=True, exist_ok=True)
         for stem, board in pictures:
-            pixels = (board * factor).repeat(16, 0).repeat(16, 1)[..., None].repeat(channels, -1)
+            pixels = board.repeat(16, 0).repeat(16, 1)[..., None] * factors
             keras.utils.save_img(Path(folder) / kind / f"{stem}.png", pixels, scale=False)
         pictures.reverse()  # who pairs files in the order of writing shall pair wrongly
     return [stem for stem, _ in pictures]
@@ -152,6 +154,18 @@ def probe_number(image: np.ndarray, n_classes: int) -> int | None:
     if errors.min() > 1:
         raise Unknown("the images are no probes any more: flip and turn them, but do not crop or zoom.")
     return int(np.argmin(errors))
+
+
+def moved(shown: np.ndarray, mask: np.ndarray) -> tuple[int, int]:
+    """By how many rows and columns a mask would have to be moved to fit its image much better; (0, 0) if it fits.
+
+    Looked for up to 1/16 of the sides, in steps of 1/32: resizing image and mask in two ways moves them less.
+    """
+    steps = [np.array([-2, -1, 1, 2]) * max(1, side // 32) for side in shown.shape]
+    places = [(0, 0), *((row, column) for row in (*steps[0], 0) for column in (*steps[1], 0))]
+    shares = [np.mean(np.roll(mask, place, (0, 1)) == shown) for place in places]
+    best = int(np.argmax(shares))
+    return (0, 0) if shares[best] < shares[0] + 0.02 else tuple(map(int, places[best]))  # type: ignore[return-value]
 
 
 # --- What is looked at -------------------------------------------------------------------------
@@ -412,6 +426,15 @@ def _(it: Subject) -> Iterator[str]:
         yield f"all {count} masks hold class {found.pop()} alone: look at the files, and at what scaling does to them."
 
 
+@promise("colour", "images of three channels are red, green, blue.", "axes", "finite")
+def _(it: Subject) -> Iterator[str]:
+    if it.probe is None or it.values is not None:
+        raise Unknown("this needs a probe folder, and values as they are in the files, or divided by 255.")
+    red, blue = (it.batches[0][0][..., channel].mean(dtype=np.float64) for channel in (0, -1))
+    if blue > red:
+        yield "red and blue have changed places: after cv2.imread, take cv2.cvtColor(image, cv2.COLOR_BGR2RGB)."
+
+
 @promise("global random", "the random numbers that all share, of Python and NumPy, are left alone.", "arrays")
 def _(it: Subject) -> Iterator[str]:
     sequence, make = it.sequence, it.make
@@ -543,10 +566,17 @@ def _(it: Subject) -> Iterator[str]:
     for number, epoch in enumerate((it.batches, *it.later)):
         for index, (images, masks, *_) in enumerate(epoch):
             for image, mask in zip(images, classes_of(masks), strict=True):
-                shown = classes_shown(image, it.n_classes)
-                if shown is not None and (share := np.mean(shown == mask)) < 0.85:
-                    where = f"epoch {number}, batch {index}: an image and its mask"
+                shown, where = (
+                    classes_shown(image, it.n_classes),
+                    f"epoch {number}, batch {index}: an image and its mask",
+                )
+                if shown is None:
+                    continue
+                if (share := np.mean(shown == mask)) < 0.85:
                     yield f"{where} agree in {share:.0%} of the pixels: pair by name, and flip both or none."
+                rows, columns = moved(shown, mask)
+                if rows or columns:
+                    yield f"{where} fit better with the mask moved by {rows} rows, {columns} columns: treat both alike."
 
 
 @promise("seed", "two that are made alike give the same.", "epochs")
@@ -566,15 +596,15 @@ def _(it: Subject) -> Iterator[str]:
     path = sorted((it.probe / "images").iterdir())[it.numbers(it.batches)[0]]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    words = "no error at all: let it stop with the file's name, not skip or guess"
+    words, cure = "no error at all", "let it stop with the file's name, not skip or guess"
     try:
         it.read(it.make())
     except BaseException as error:
-        words = said(error)
+        words, cure = said(error), "catch it where the file is read, and say the file's name"
     finally:
         path.write_bytes(whole)
     if path.stem not in words:
-        yield f"{path.name} was cut in half, and what came was {words}."
+        yield f"{path.name} was cut in half, and what came was {words.rstrip('.')}: {cure}."
 
 
 @promise("own", "writing into a batch changes no other.", "kept")

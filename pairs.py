@@ -105,10 +105,11 @@ def _stem_of(name: str, files: dict[str, str]) -> str:
 def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> list[str]:
     missing = [stem for stem in stems if stem not in files]
     if missing:
+        near = next((stem for stem in files if _longer(stem, missing[0]) or _longer(missing[0], stem)), None)
+        cure = f"add the {kind}, or leave the id out" if near is None else f"give {near!r} and {missing[0]!r} one name"
         raise DataError(
             f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {first_names(missing)}. "
-            f"An image and its mask have the same name up to the extension: "
-            f"add the {kind}, or leave the id out."
+            f"An image and its mask have the same name up to the extension: {cure}."
         )
     found = [files[stem] for stem in stems]
     for rest in set(found):
@@ -119,6 +120,11 @@ def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> 
                 f"{len(names)} {kind} files in {folder} for the id {stem!r}: {first_names(names)}. Keep one of them."
             )
     return found
+
+
+def _longer(stem: str, by: str) -> bool:
+    """Whether a stem is another with an addition, as in 0007_mask."""
+    return stem.startswith(by) and stem[len(by) : len(by) + 1] in set("_-. ")
 
 
 def files_by_stem(folder: Path) -> dict[str, str]:
@@ -376,16 +382,26 @@ def checked(path: str | Path, read: Callable[[], T | None]) -> T:
     except Image.DecompressionBombError as error:
         raise TooLargeError(f"{path}: {error} {SMALLER}") from error
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and MemoryError included
-        raise DataError(
-            f"{path}: cannot be decoded ({error}). Open it in an image viewer, and save it again."
-        ) from error
+        raise _damaged(path, f"cannot be decoded ({error})") from error
     if found is None:
-        start = raw_bytes(path)[:4]
-        raise DataError(
-            f"{path}: not an image that can be decoded (it begins with {start!r}). "
-            f"Open it in an image viewer; save it again, or copy it again from its source."
-        )
+        raise _damaged(path, f"not an image that can be decoded (it begins with {raw_bytes(path)[:4]!r})")
     return found
+
+
+def _damaged(path: str | Path, measured: str) -> DataError:
+    data = raw_bytes(path)
+    if is_cut(data):
+        return DataError(f"{path}: the file is cut off ({len(data)} bytes, no end). Copy it again from its source.")
+    return DataError(
+        f"{path}: {measured}. Open it in an image viewer; save it again, or copy it again from its source."
+    )
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether a JPEG that does not decode well, or a PNG, lacks the mark of its end."""
+    if data[:2] == b"\xff\xd8":  # the mark of a small picture in the header comes before the large one's pixels
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    return data[:4] == b"\x89PNG" and b"IEND" not in data
 
 
 def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:

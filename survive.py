@@ -58,6 +58,7 @@ class State:
         return cls(output, content)
 
     def save(self, model: keras.Model, epochs: int, callbacks: Sequence[Any] = (), finished: bool = False) -> None:
+        """After `epochs` epochs; `finished` if the training has stopped by itself, and no other will follow."""
         name = f"epoch-{epochs:04d}.keras"
         replace(self.folder / name, model.save)
         history = self.content["history"]
@@ -81,7 +82,8 @@ class State:
         state = cls.read(output)
         if state is None or not state.content["epochs"]:
             return "No epoch is saved yet; the same command begins again."
-        return f"Epoch {state.content['epochs']} is saved; the same command goes on after it."
+        epochs = state.content["epochs"]
+        return f"Epoch {epochs} is saved; the same command goes on after it, or with --epochs {epochs} scores the best."
 
     def load(self, which: str = "last") -> keras.Model:
         name = self.content["file"] if which == "last" else self.content["best"]["file"]
@@ -133,8 +135,7 @@ class Save(keras.callbacks.Callback):
         history.append({"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}})
         self.state.content["seconds"] += time.monotonic() - self.begun
         self.begun = time.monotonic()
-        finished = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        self.state.save(self.model, epoch + 1, self.others, finished)
+        self.state.save(self.model, epoch + 1, self.others, finished=self.model.stop_training)
         self._log(history[-1:])
 
     def _log(self, rows: list[dict[str, float]]) -> None:

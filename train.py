@@ -11,7 +11,6 @@ Where TF_CONFIG says so (see workers.py), several machines train one model toget
 from __future__ import annotations
 
 import argparse
-import csv
 import errno
 import json
 import os
@@ -33,11 +32,11 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-from audit import audit
+from audit import audit, read_colours
 from disk import replace, write_json
 from generator import DataGenerator
 from loss import CrossEntropyDice
-from pairs import Colours, DataError, find_pairs
+from pairs import DataError, find_pairs
 from pictures import plot_history, plot_predictions
 from survive import Decay, Resume, Save, State, checksum
 from utils import balanced_weights, build_unet, flip_and_turn, iou_per_class, split_ids
@@ -76,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--output", type=Path, help="folder for the results (default: runs/<folder around the images>)")
     add("--overwrite", action="store_true", help="replace a run that is finished, or has other arguments")
     add("--audit", action="store_true", help="only look for faults in the images and masks")
-    add("--backbone", default="resnet34", help="encoder of the U-Net, a name of segmentation_models")
+    add("--backbone", default="resnet34", help="encoder of the U-Net, a name that segmentation_models knows")
     add("--encoder-weights", default="imagenet", help="start of the encoder: imagenet, or none for random weights")
     add(
         "--size",
@@ -85,13 +84,17 @@ def make_parser() -> argparse.ArgumentParser:
         help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 (default: 384)",
     )
     add("--classes", type=int, default=1, help="number of classes; 1 for masks of 0 and 255, else class indices")
-    add("--colours", type=_colours, help="CSV file of red,green,blue,class for masks in colour, 0-255 (default: none)")
+    add(
+        "--colours",
+        type=read_colours,
+        help="CSV file without header, rows of red,green,blue,class, 0-255, for masks in colour (default: none)",
+    )
     add("--ignore", type=int, help="mask value of void pixels, 0-255, which count nowhere (default: none)")
     add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
     add("--augment", action="store_true", help="mirror the training images and turn them by quarters")
     add("--validation", type=_number_or_share, default=69, help="validation images, a number, or a share below 1")
     add("--batch", type=int, default=2, help="images in a batch")
-    add("--epochs", type=int, default=50, help="epochs that are trained at most")
+    add("--epochs", type=int, default=50, help="epochs that are trained at most; a run can be given more, or fewer")
     add("--learning-rate", type=float, default=1e-5, help="learning rate of Adam at the start, per step")
     add("--decay", type=float, default=1e-5, help="the rate falls as 1 / (1 + decay * steps), set anew each epoch")
     add("--lr-patience", type=int, default=5, help="epochs without a lower validation loss until the rate is halved")
@@ -114,20 +117,6 @@ def _number_or_share(text: str) -> float:
     return number if number < 1 else int(number)
 
 
-def _colours(text: str) -> Colours:
-    table = {}
-    try:
-        with open(text, newline="", encoding="utf-8") as file:
-            for row in csv.reader(file):
-                red, green, blue, index = map(int, row)
-                table[red, green, blue] = index
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text}: cannot be opened ({error.strerror})") from None
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text}: the row {row} is not red,green,blue,class in numbers") from None
-    return table
-
-
 def checked_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """All arguments by name, as JSON keeps them; Stop for one out of its range."""
     for name, least in {"batch": 1, "epochs": 1, "lr_patience": 1, "patience": 1, "seed": 0, "classes": 1}.items():
@@ -135,6 +124,8 @@ def checked_options(arguments: argparse.Namespace) -> dict[str, Any]:
             raise Stop(f"--{name.replace('_', '-')} is {getattr(arguments, name)}: give at least {least}.")
     if not arguments.learning_rate > 0 or not arguments.decay >= 0:
         raise Stop("--learning-rate must be above 0, and --decay at least 0.")
+    if arguments.backbone not in (names := sm.get_available_backbone_names()):
+        raise Stop(f"--backbone is {arguments.backbone}: give one of {', '.join(sorted(names))}.")
     if arguments.augment and arguments.size[0] != arguments.size[1]:
         raise Stop("--augment turns images by quarters, which needs a square: give one --size, or leave it out.")
     options = {**vars(arguments), "colours": arguments.colours and [[*c, i] for c, i in arguments.colours.items()]}
@@ -269,8 +260,10 @@ def find_state(arguments: argparse.Namespace, options: dict[str, Any], data: str
     differences = [
         f"--{name.replace('_', '-')} was {old['options'].get(name)} and is {value}"
         for name, value in options.items()
-        if name not in NOT_COMPARED and old["options"].get(name) != value
+        if name not in NOT_COMPARED | {"epochs"} and old["options"].get(name) != value
     ]
+    if arguments.epochs < old["epochs"]:
+        differences.append(f"--epochs is {arguments.epochs}, and {old['epochs']} are trained")
     if old["data"] != {"sha256": data, "pairs": pairs}:
         differences.append(f"images or masks have changed ({old['data']['pairs']} pairs then, {pairs} now)")
     if (differences or (output / "run.json").is_file()) and arguments.overwrite:
@@ -280,7 +273,14 @@ def find_state(arguments: argparse.Namespace, options: dict[str, Any], data: str
             f"{output} holds another run: {'; '.join(differences)}. "
             f"Give another --output, or --overwrite to replace it."
         )
+    old["options"] = options
     return state
+
+
+def judged_epochs(output: Path) -> int:
+    """How many epochs had been trained when the best of them was judged; 0 if none was."""
+    path = output / "run.json"
+    return json.loads(path.read_text(encoding="utf-8"))["epochs"] if path.is_file() else 0
 
 
 def judge(state: State, data: Data, arguments: argparse.Namespace, command: str) -> None:
@@ -339,10 +339,11 @@ def run(arguments: argparse.Namespace, command: str) -> None:
     if place.rank == 0:  # the others have the same data, and write nothing
         try:
             state = find_state(arguments, options, data_sum, len(pairs))
-            progress = {"complete": bool(state) and (arguments.output / "run.json").is_file()}
-            progress |= state.progress if state else {"epochs": 0, "callbacks": {}, "finished": False}
             if state is None:
                 look(arguments)
+                progress = {"epochs": 0, "callbacks": {}, "finished": False, "judged": 0}
+            else:
+                progress = state.progress | {"judged": judged_epochs(arguments.output)}
         except Stop as error:
             meet(place, {"stop": str(error)})
             raise
@@ -352,8 +353,10 @@ def run(arguments: argparse.Namespace, command: str) -> None:
     if different := differences([card["card"] for card in cards]):
         raise WorkerError(f"the workers differ: {'; '.join(different)}. Start all with the same command and data.")
     progress = cards[0]["progress"]
-    if progress["complete"]:
-        print(f"{arguments.output} holds this run, complete: nothing to do. --overwrite trains it again.")
+    trained = progress["finished"] or progress["epochs"] == arguments.epochs
+    if trained and progress["epochs"] == progress["judged"]:
+        print(f"{arguments.output} holds this run, complete after epoch {progress['epochs']}: nothing to do. "
+              "--overwrite trains it again.")  # fmt: skip
         return
     keras.utils.set_random_seed(arguments.seed)
     tf.config.experimental.enable_op_determinism()
@@ -376,7 +379,7 @@ def run(arguments: argparse.Namespace, command: str) -> None:
         print(f"Worker {team.rank} of {team.world}; {team.replicas} replicas of the model share each batch.")
     if progress["epochs"]:
         print(f"Going on after epoch {progress['epochs']}.")
-    if not progress["finished"]:
+    if not trained:
         train(arguments, model, data, state, progress)
     if state:
         judge(state, data, arguments, command)

@@ -475,6 +475,23 @@ def test_the_command_writes_a_table_and_tells_by_its_status(folder, tmp_path):
     assert bad.returncode == 1 and "동전 5.jpg" in (tmp_path / "a.csv").read_text(encoding="utf-8-sig")
 
 
+def test_the_command_knows_colours_and_void(tmp_path):
+    make_folder(tmp_path, saved(coloured(np.where(disc() > 0, 2, 0))))
+    (tmp_path / "table.csv").write_text("0,0,0,0\n255,0,0,1\n0,255,0,255\n")
+
+    def said(*more):
+        command = [sys.executable, ROOT / "audit.py", tmp_path / "images", tmp_path / "masks", *more]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert "mask in colour" in said().stdout
+    report = look(tmp_path, colours={**COLOURS, GREEN: 255}, ignore=255)
+    assert said("--colours", tmp_path / "table.csv", "--ignore", "255").stdout == f"{report}\n"
+    assert "mask in colour" not in str(report)
+    refused = said("--ignore", "300")
+    assert refused.returncode == 2 and refused.stderr == "Stopped: ignore is 300: a mask holds values from 0 to 255.\n"
+    assert "cannot be opened" in said("--colours", tmp_path / "none").stderr
+
+
 def test_a_missing_and_an_empty_folder_are_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         audit(tmp_path / "nowhere", tmp_path)

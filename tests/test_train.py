@@ -250,7 +250,7 @@ def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
     assert "ground     IoU 0." in said and "object     IoU 0." in said and "(baseline 0.000)" in said
     assert "After 1 epochs: " in said and "IoU, worst first: " in said
     assert train.main(command(photos, tmp_path / "run", 1)) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'run'} holds this run, complete: nothing to do. " \
+    assert capsys.readouterr().out == f"{tmp_path / 'run'} holds this run, complete after epoch 1: nothing to do. " \
         "--overwrite trains it again.\n"  # fmt: skip
     assert train.main(command(photos, tmp_path / "run", 1, "--overwrite")) == 0
     assert "9 images to train on" in capsys.readouterr().out
@@ -275,7 +275,7 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
     assert run["options"]["colours"][1] == [255, 0, 0, 1]
     capsys.readouterr()
     assert train.main(words) == 0
-    assert "complete: nothing to do" in capsys.readouterr().out
+    assert "complete after epoch 2: nothing to do" in capsys.readouterr().out
 
 
 # --- It survives -----------------------------------------------------------------------------
@@ -290,7 +290,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
     assert capsys.readouterr().err.endswith("\nInterrupted. No epoch is saved yet; the same command begins again.\n")
     raising(13, lambda: os.kill(os.getpid(), number))
     assert train.main(words) == 130
-    assert capsys.readouterr().err.endswith("\nInterrupted. Epoch 2 is saved; the same command goes on after it.\n")
+    saved = "Epoch 2 is saved; the same command goes on after it, or with --epochs 2 scores the best."
+    assert capsys.readouterr().err.endswith(f"\nInterrupted. {saved}\n")
     assert signal.getsignal(signal.SIGINT) is before
     raising(0, lambda: None)
     assert train.main(words) == 0
@@ -312,6 +313,38 @@ def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising)
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_run_can_be_given_fewer_epochs_and_more(photos, whole, tmp_path, raising, capsys):
+    def trained(epochs):
+        assert train.main(command(photos, tmp_path / "run", epochs)) == 0
+        return json.loads((tmp_path / "run" / "run.json").read_text()), capsys.readouterr().out
+
+    raising(13, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert train.main(command(photos, tmp_path / "run", 9)) == 130
+    raising(0, lambda: None)
+    capsys.readouterr()
+    run, said = trained(2)  # it ends there, with what a run leaves
+    assert (run["epochs"], run["options"]["epochs"]) == (2, 2) and "Epoch 3" not in said
+    assert "of 2. On the 3 validation images" in said and (tmp_path / "run" / "best.keras").exists()
+    assert "complete after epoch 2: nothing to do" in trained(2)[1]
+    run, said = trained(4)
+    assert (run["epochs"], run["options"]["epochs"]) == (4, 4) and "Going on after epoch 2." in said
+    assert_same(whole, tmp_path / "run")
+    said = stopped(command(photos, tmp_path / "run", 3), capsys)
+    assert f"{tmp_path / 'run'} holds another run: --epochs is 3, and 4 are trained. Give another" in said
+
+
+def test_a_run_that_was_given_more_epochs_is_judged_even_if_it_was_killed_before(photos, tmp_path, monkeypatch, capsys):
+    words = command(photos, tmp_path / "run", 1)
+    assert train.main(words) == 0
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(train, "judge", lambda *_: sys.exit(9))
+        train.main([*words, "--epochs", "2"])
+    capsys.readouterr()
+    assert train.main([*words, "--epochs", "2"]) == 0
+    assert "Best epoch" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 2
+
+
 def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys):
     """No epoch is better than the first; the rate is halved after 2, 4, ..., and after 5 it ends."""
     monkeypatch.setattr(keras.callbacks.EarlyStopping, "_is_improvement", lambda self, value, best: best is None)
@@ -326,6 +359,8 @@ def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys
         assert train.main(words) == 0
         said = capsys.readouterr().out
         assert "Epoch 6: early stopping" in said
+        assert train.main([*words, "--epochs", "40"]) == 0  # it ended by itself, and does so whatever is allowed
+        assert "complete after epoch 6: nothing to do" in capsys.readouterr().out
     rates = [row["learning_rate"] for row in read_state(tmp_path / "cut")["history"]]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025], rtol=1e-6)
     assert_same(tmp_path / "whole", tmp_path / "cut")
@@ -345,7 +380,7 @@ def test_a_full_disk_stops_it_with_a_message_and_the_last_epoch_stays(photos, wh
     said = capsys.readouterr().err
     assert said.endswith(
         f"Stopped: the disk of {output} is full. Make room on it. "
-        "Epoch 1 is saved; the same command goes on after it.\n"
+        "Epoch 1 is saved; the same command goes on after it, or with --epochs 1 scores the best.\n"
     )
     assert "Traceback" not in said and not list(output.rglob("part-*"))
     monkeypatch.setattr(keras.Model, "save", save)
@@ -496,9 +531,9 @@ def test_a_folder_that_is_taken_stays_as_it_is(photos, whole, tmp_path, capsys):
         assert said == f"{tmp_path} holds files that are no run of this program: give another --output."
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    said = stopped(command(photos, whole, 5, "--batch", 3), capsys)
+    said = stopped(command(photos, whole, 5, "--batch", 3, "--decay", 0), capsys)
     assert said == (
-        f"{whole} holds another run: --batch was 2 and is 3; --epochs was 4 and is 5. "
+        f"{whole} holds another run: --batch was 2 and is 3; --decay was 1e-05 and is 0.0. "
         "Give another --output, or --overwrite to replace it."
     )
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
@@ -550,6 +585,8 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     assert changed("--seed", -1) == "--seed is -1: give at least 0."
     for words in (("--learning-rate", 0), ("--decay", -1), ("--learning-rate", "nan")):
         assert changed(*words) == "--learning-rate must be above 0, and --decay at least 0."
+    said = changed("--backbone", "resnet33")
+    assert said.startswith("--backbone is resnet33: give one of densenet121, ") and ", resnet34, " in said
     assert changed("--size", "32x64").startswith("--augment turns images by quarters, which needs a square")
     assert changed("--validation", 69) == (
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "

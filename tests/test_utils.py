@@ -143,6 +143,8 @@ BAD_FOLDERS = {  # images, masks, ids, what the message says
     "orphan mask": (["a.png"], ["a.png", "b.png"], None, ["no image in", "images", "1 of 2", "b", "leave the id out"]),
     "id without files": (["a.png"], ["a.png"], ["a", "z"], ["no image in", "1 of 2", "z", "same name"]),
     "many missing": ([f"{n}.png" for n in range(7)], [], None, ["7 of 7", "0, 1, 2, 3, 4 and 2 more"]),
+    "names with an addition": (["a.png", "b.png"], ["a_mask.png", "b_mask.png"], None, ["2 of 4", "'a' and 'a_mask'"]),
+    "numbers alike": (["1.png", "10.png"], ["1.png", "2.png"], None, ["1 of 3 ids: 2.", "add the image"]),
     "two masks": (["a.png"], ["a.png", "a.bmp"], None, ["2 mask files", "'a'", "a.bmp, a.png", "Keep one"]),
     "two images": (["a.png", "a.jpg"], ["a.png"], ["a"], ["2 image files", "'a'", "a.jpg, a.png", "Keep one"]),
     "id twice": (["a.png", "b.png"], ["a.png", "b.png"], ["b", "a", "a.png"], ["'a' is given 2 times", "once"]),
@@ -230,11 +232,11 @@ def test_a_photograph_is_turned_upright(tmp_path, orientation):
 UNREADABLE = {  # what stands in the file, and what the message says beside the file's name
     "empty": (b"", ["empty (0 bytes)", "Copy it again"]),
     "text": (b"hello", ["b'hell'", "image viewer", "copy it again"]),
-    "truncated PNG": (png(NOISE)[:300], ["PNG", "image viewer"]),
-    "truncated palette PNG": (png(voc(CLASSES))[:80], ["image viewer"]),
-    "palette PNG truncated in its palette": (png(voc(CLASSES))[:48], ["image viewer"]),
+    "truncated PNG": (png(NOISE)[:300], ["cut off (300 bytes, no end)", "Copy it again"]),
+    "truncated palette PNG": (png(voc(CLASSES))[:80], ["cut off (80 bytes"]),
+    "palette PNG truncated in its palette": (png(voc(CLASSES))[:48], ["cut off (48 bytes"]),
     "damaged palette PNG": (png(voc(CLASSES)).replace(b"PLTE", b"PLTF"), ["image viewer"]),
-    "truncated JPEG": (jpeg(NOISE)[:-40], ["xff", "image viewer"]),
+    "truncated JPEG": (jpeg(NOISE)[:-40], ["cut off (", "Copy it again"]),
 }
 
 BAD_IMAGES = UNREADABLE | {
