@@ -3,7 +3,8 @@ VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python,.venv/bin/py
 # JupyterLab listens on this computer alone, keeps its token, and asks nothing of the network.
 LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
-	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	--LabApp.default_url=/lab/tree/notebooks/01_load_a_pair.ipynb
 NOX_PYTHON := $(VENV_PYTHON:.venv/%=build/nox/%)
 SPHINX := PYTHONPATH=build/docs $(VENV_PYTHON) -m sphinx -E -W --keep-going -q -c docs -d build/doctrees
 LOCK := uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -11,8 +12,8 @@ LOCK := uv pip compile --universal --fork-strategy fewest --python-version 3.11 
 
 .PHONY: lab run test bench matrix site slides legacy clean setup lock save
 
-lab: setup legacy     ## open JupyterLab on the first notebook
-	$(LAB) "$(CURDIR)/notebooks/01_load_a_pair.ipynb"
+lab: setup legacy     ## open JupyterLab on the first notebook, or print its address where there is no browser
+	$(LAB)
 
 run: setup legacy     ## execute every notebook; executed copies and pages go to build/
 	$(VENV_PYTHON) tools/notebooks.py run
@@ -59,7 +60,7 @@ lock:                 ## for maintainers: pin requirements.in and docs/requireme
 	$(LOCK) docs/requirements.in --constraints requirements.txt --output-file docs/requirements.txt
 
 setup:
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.13, or name yours: make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c "" 2>/dev/null || { echo "There is no $(PYTHON): install Python 3.13, or name yours: make PYTHON=..."; exit 1; }
 	@$(PYTHON) tools/bootstrap.py
 
 # What the site and the browser tests need lies apart from the course's environment, and is made again with it.

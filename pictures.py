@@ -112,7 +112,7 @@ def plot_history(history: dict[str, list[float]]) -> Picture:
     """Draw the learning curves in `fit(...).history`: a panel each for loss, metrics and learning rate."""
     names = [name for name in history if not name.startswith("val_")]
     epochs = range(1, len(history["loss"]) + 1)
-    figure = Figure(figsize=(3.6 * len(names), 3), layout="constrained")
+    figure = Figure(figsize=(3 * len(names), 2.8), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot(epochs, history[name], color=COLOURS[4], marker="o", label="training")
         if f"val_{name}" in history:

@@ -3,9 +3,9 @@
     %run -i ../rejoin.py 03 "Look"
 
 is the first cell under the heading *Look* of notebook 03. Where every name that the cells before it define is there, it
-does nothing and prints nothing. Otherwise it runs all of these cells in order, checks too, as they are in the
-notebook's file, hides what they print and show, and says how many they were and how long it took. A check that fails
-does not stop it; its message is printed.
+does nothing and prints nothing. Otherwise it says how many they are, runs all of them in order, checks too, as they are
+in the notebook's file, hides what they print and show, and says how long it took. A check that fails does not stop it;
+its message is printed.
 
 Under *Your turn* it does more: from then on, a check of an exercise that an error stops says it in words, and one that
 follows an answer with an error says that it judges the answer before.
@@ -30,12 +30,13 @@ def rejoin():
 
 
 def rejoin_run(shell, before, heading):
-    """Run cells in IPython's `shell`, hide what they print, and print one line at the end."""
+    """Run cells in IPython's `shell`, hide what they print, and print a line at the beginning and one at the end."""
     import time
     from unittest import mock
 
     from IPython.utils.capture import capture_output
 
+    print(f"Running the {len(before)} cells before {heading}, as long as that takes ...", flush=True)
     start, failed = time.monotonic(), []
     for cell in before:
         with capture_output(), mock.patch.object(shell, "_showtraceback"):
@@ -50,7 +51,7 @@ def rejoin_run(shell, before, heading):
             print(f"Stopped by {kind.__name__}: {error}\nin the cell\n\n{cell.source}\n")
             print("Cure: did you change it? Make it as it was, save the notebook, and run this cell again.")
             return
-    print(f"Rejoined at {heading}: ran {len(before)} cells in {time.monotonic() - start:.0f} s.", *failed, sep="\n")
+    print(f"Rejoined after {time.monotonic() - start:.0f} s.", *failed, sep="\n")
 
 
 def rejoin_cells(number, heading):
@@ -107,7 +108,7 @@ def rejoin_answer_in_words(shell, checks):
             return shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         last = [frame for frame in frames if Path(frame.filename).parent == Path(cells[0]).parent][-1]
         if last.filename == cells[0]:
-            print(f"The check cannot use your answer ({kind.__name__}: {error}). Is it of the kind that is expected?")
+            print(f"The check cannot use your answer ({kind.__name__}: {error}). Print it: is it what was asked for?")
         else:
             print(f"Your answer stopped in line {last.lineno}, `{last.line}`, with {kind.__name__}: {error}")
 

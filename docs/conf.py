@@ -51,10 +51,13 @@ revealjs_script_conf = {"width": 1280, "height": 720, "center": False, "slideNum
 
 def contents(app, caption, *patterns):
     """The pages of these files, in the order of their names, as an entry of the table of contents."""
-    names = [path.relative_to(app.srcdir) for pattern in patterns for path in sorted(app.srcdir.glob(pattern))]
-    return "\n".join(
-        ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *map(Path.as_posix, names), "```", ""]
-    )
+    paths = [path for pattern in patterns for path in sorted(app.srcdir.glob(pattern))]
+    entries = [path.relative_to(app.srcdir).as_posix() for path in paths]
+    for place, path in enumerate(paths):
+        if path.suffix == ".ipynb":
+            title = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]).splitlines()[0][2:]
+            entries[place] = f"{path.name[:2]} {title} <{entries[place]}>"
+    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```", ""])
 
 
 def with_anchors_of_github(text):

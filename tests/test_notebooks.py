@@ -266,6 +266,8 @@ WRONG = [
     (0, 0, "def coin_share(mask): return float(mask.mean() / 256)", "which is not the share"),
     (0, 0, "def coin_share(mask): return np.mean(mask == 0)", "share of the ground"),
     (0, 0, "def coin_share(mask): return mask == 255", "expected one number"),
+    (0, 0, "def coin_share(mask): return np.sum(mask == 255) / np.sum(mask == 0)", "coin pixels by ground pixels"),
+    (0, 0, "def coin_share(mask): return 100 * np.mean(mask == 255)", "each counts 1, not 255 nor 100"),
     (0, 0, "def coin_share(mask): return np.sum(mask == 255)", "at most 1"),
     (0, 1, "stranger = 0", "holds 2 values"),
     (0, 1, "stranger = 7", "no mask 7"),
@@ -301,6 +303,9 @@ WRONG = [
         "as far as",
     ),
     (3, 0, "def calls(batches, epochs): return [0, 'end', 1, *epochs * ['begin', *range(batches), 'end']]", "order"),
+    (3, 0, "def calls(batches, epochs): return [[0, 1], 'end', 'begin', [0, 1, 2], 'end']", "single numbers"),
+    (3, 0, "def calls(batches, epochs): return '0 1 end begin 0 1 2 end'", "single numbers"),
+    (3, 0, "def calls(batches, epochs): return [0, 1, 'end', 'begin', 0, 1, 'end']", "every batch once"),
     (3, 1, "def reached(batches, steps, queue): return steps + queue", "at its door"),
     (3, 1, "def reached(batches, steps, queue): return batches", "should be 21, yours is 40"),
     (3, 1, "def reached(batches, steps, queue): return steps", "Count what lies ready"),
@@ -312,6 +317,13 @@ WRONG = [
     (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
     (3, 2, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
     (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed + self.epoch, index]", "do not add"),
+    (
+        3,
+        2,
+        "FILLED np.full((2, 8, 8, 1), 100 * self.seed + 10 * self.epoch + index)",
+        "All values of a batch are equal",
+    ),
+    (3, 2, "FILLED np.random.seed([self.seed, self.epoch, index]) or np.random.normal(size=(2, 8, 8, 1))", "all share"),
     (4, 0, "def waiting(ready_ms, real_ms): return ready_ms / real_ms", "share of the model's own work"),
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms - ready_ms", "milliseconds"),
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms / ready_ms - 1", "whole step"),
@@ -340,11 +352,19 @@ WRONG = [
     (
         4,
         1,
+        "def shrink(photo, wanted): return max([n for n in (1, 2, 4, 8) if"
+        " all(a >= n * b for a, b in zip(photo, wanted))], default=0)",
+        "if none fits, it is 1",
+    ),
+    (
+        4,
+        1,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
         " all(a >= n * b and a % n == 0 for a, b in zip(photo, wanted)))",
         "remainder",
     ),
     (5, 0, "def weights_of(counts): return counts / counts.sum()", "Divide by counts"),
+    (5, 0, "def weights_of(counts): return np.round(counts.sum() / (len(counts) * counts), 2)", "Do not round"),
     (5, 0, "def weights_of(counts): return counts.sum() / counts", "number of classes too"),
     (5, 0, "def weights_of(counts): return 1 / counts", "Begin with counts.sum()"),
     (5, 0, "def weights_of(counts): return counts.sum() / (3 * counts.mean())", "shape ()"),
@@ -368,6 +388,7 @@ WRONG = [
     (6, 1, "WHO number // batch_size, number % batch_size % world", "place in the list of ids"),
     (6, 1, "WHO place // batch_size, place % world", "Deal anew in each batch"),
     (6, 1, "WHO place % batch_size % world, place // batch_size", "exchanged"),
+    (6, 1, "WHO place // 4, place % 4 % 3", "should be ("),
     (6, 1, "WHO place // batch_size, place % batch_size // world", "should be ("),
     (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
     (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
@@ -384,6 +405,7 @@ WRONG = [
     (-1, 1, "def target(mask): return mask[..., :1] / np.float32(255)", "JPEG has softened"),
     (-1, 1, "def target(mask): return (mask[..., :1] > 0).astype(np.float32)", "in the middle"),
     (-1, 1, "def target(mask): return mask[..., :1] > 127", "of type bool"),
+    (-1, 1, "def target(mask): return np.where(mask[..., :1] > 127, 255, 0)", "Coin is 1, not 255"),
     (-1, 1, "def target(mask): return (mask[..., :1] < 127).astype(np.float32)", "exchanged"),
     (-1, 1, "def target(mask): return (mask[..., :1] > 127).astype(float)", "of type float64"),
     (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
@@ -418,6 +440,11 @@ def test_checks_name_the_mistake(path):
                 source = (
                     "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n    def __getitem__(self, index):\n"
                     f"        return np.random.default_rng({key}).{draw.rstrip(')')}))"
+                )
+            if source.startswith("FILLED"):
+                source = (
+                    "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n"
+                    f"    def __getitem__(self, index): return {source[7:]}"
                 )
             if source.startswith("SHIFT"):
                 source = (
@@ -548,7 +575,11 @@ def test_one_cell_rejoins_and_the_rest_runs(path, heading):
     with kernel(path) as run:
         ran = sum("rejoin" not in tags(cell) for cell in stored[:place])
         said, errors = run(stored[place].source)
-        assert re.fullmatch(rf"Rejoined at {re.escape(heading)}: ran {ran} cells in \d+ s\.\n", said) and not errors
+        lines = [
+            f"Running the {ran} cells before {re.escape(heading)}, as long as that takes ...",
+            r"Rejoined after \d+ s\.",
+        ]
+        assert re.fullmatch("\n".join([*lines, ""]), said) and not errors
         assert run(stored[place].source) == ("", []), "once all is there, nothing is done"
         for cell in stored[place + 1 :]:
             printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
@@ -559,7 +590,7 @@ def test_one_cell_rejoins_and_the_rest_runs(path, heading):
 def test_who_has_half_of_the_names_gets_all_of_them_anew():
     with kernel(PATHS[0]) as run:
         run("pairs, images, mask = 'mine', 'mine', 'mine'")
-        assert run('%run -i ../rejoin.py 01 "Look"')[0].startswith("Rejoined at Look: ran 18 cells")
+        assert run('%run -i ../rejoin.py 01 "Look"')[0].startswith("Running the 18 cells before Look, as")
         assert run("print(len(pairs), len(images), mask.shape)") == ("96 96 (256, 256, 1)\n", [])
         assert run("print({'rejoin', 'rejoin_run', 'time', 'ast', '__file__'} & set(dir()))") == ("set()\n", [])
 
@@ -574,7 +605,7 @@ def test_rejoining_says_which_cell_fails_and_passes_a_check_that_does(tmp_path):
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell("x = 1"), check, nbformat.v4.new_markdown_cell("## Look")]
     for spoiled, words in (
-        ("x = 1", "Rejoined at Look: ran 2 cells in 0 s.\nA check failed: Cure: 2.\n"),
+        ("x = 1", "Rejoined after 0 s.\nA check failed: Cure: 2.\n"),
         ("x = y", "Stopped by NameError: name 'y' is not defined\nin the cell\n\nx = y\n"),
         ("x = (", "Stopped by SyntaxError: "),
     ):
@@ -582,7 +613,9 @@ def test_rejoining_says_which_cell_fails_and_passes_a_check_that_does(tmp_path):
         nbformat.write(notebook, path)
         with kernel(path) as run:
             said, errors = run('%run -i ../rejoin.py 01 "Look"')
-            assert said.startswith(words) and not errors
+            assert (
+                said.startswith(f"Running the 2 cells before Look, as long as that takes ...\n{words}") and not errors
+            )
 
 
 def test_a_check_answers_in_words_when_an_error_stops_it():

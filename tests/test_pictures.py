@@ -1,13 +1,16 @@
 """Every picture of pictures.py: what it draws, and the line of numbers that says the same."""
 
 import io
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 import pictures
 from generator import DataGenerator
@@ -174,3 +177,77 @@ def test_the_alternative_text_of_a_picture_is_what_it_prints(monkeypatch, capsys
     assert data["text/plain"] == picture.text
     image = Image.open(io.BytesIO(data["image/png"]))
     assert image.format == "PNG" and image.width > 2 * image.height
+
+
+# --- For every eye, and from the back of a room ----------------------------------------------
+
+# How linear RGB is seen without one of the three kinds of cones: G. M. Machado, M. M. Oliveira, L. A. F. Fernandes,
+# "A Physiologically-based Model for Simulation of Color Vision Deficiency" (2009), severity 1.0.
+EYES = {
+    "usual": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+ALIKE = {
+    "protanopia": ("#f04b69", "#697869"),
+    "deuteranopia": ("#d22d96", "#0f9696"),
+    "tritanopia": ("#5af0c3", "#3cf0f0"),
+}
+
+
+def linear(colour):
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def apart(one, other, eye):
+    """How different two colours look (CIEDE2000); 2 is what an eye just notices between patches side by side."""
+    light = [np.clip(EYES[eye] @ linear(colour), 0, 1) for colour in (one, other)]
+    first, second = (
+        rgb2lab(np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)) for rgb in light
+    )
+    return float(deltaE_ciede2000(first, second))
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_the_colours_of_the_classes_stay_apart(eye):
+    pairs = list(itertools.combinations(pictures.COLOURS, 2))
+    assert min(apart(*pair, eye) for pair in pairs) > 10  # five times what is just noticed
+
+
+@pytest.mark.parametrize(("eye", "pair"), ALIKE.items())
+def test_the_simulation_finds_colours_that_look_alike(eye, pair):
+    assert apart(*pair, "usual") > 10 and apart(*pair, eye) < 3
+
+
+def test_lines_stand_out_from_the_white_of_a_chart():
+    """WCAG 2.2, 1.4.11: 3 to 1."""
+    for colour in pictures.COLOURS[4:]:  # the others fill areas with black edges
+        assert 1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05) >= 3
+
+
+def test_no_letter_is_smaller_than_ten_points(predict):
+    drawn = [
+        pictures.plot_pair(NOISE, OBJECT[..., None]),
+        pictures.plot_batch(NOISE[None], None, ["a"]),
+        pictures.plot_history({"loss": [0.9, 0.5], "val_loss": [1.0, 0.7]}),
+        predict(["03", "00"], count=1, shuffle=False),
+    ]
+    for picture in drawn:
+        letters = [text.get_fontsize() for text in picture.figure.findobj(Text) if text.get_text()]
+        assert letters and min(letters) >= 10

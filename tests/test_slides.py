@@ -52,6 +52,8 @@ EVERY_SLIDE = """async () => {
             pictures: [...slide.querySelectorAll("img")].map(image => [image.alt, image.naturalWidth > 0]),
             wide: slide.scrollWidth > slide.clientWidth,
             smallest: Math.min(...written.map(one => parseFloat(getComputedStyle(one).fontSize))),
+            scales: [...slide.querySelectorAll("img")].map(image =>
+                Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight)),
             scrolls: getComputedStyle(slide).overflowY === "auto" && slide.offsetHeight <= 720,
         })
     }
@@ -87,6 +89,8 @@ def test_a_room_can_read_them(page, shown, notebook, faults, screenshots):
     assert len(shown) > 40
     assert not [slide["text"] for slide in shown if slide["wide"] or not slide["scrolls"]]
     assert min(slide["smallest"] for slide in shown) >= 18, min(shown, key=lambda slide: slide["smallest"])
+    letters = 10 / 72 * 88  # pixels of a picture: its smallest letters have 10 points, and an inch has 88 pixels
+    assert min(letters * scale for slide in shown for scale in slide["scales"]) >= 18
     assert not page.complaints and all(url.startswith(("file:", "data:")) for url in page.asked)
     page.evaluate("Reveal.slide(4, 1)")
     page.screenshot(path=screenshots / f"slides {notebook.stem}.png")

@@ -79,6 +79,7 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float, int]:
         timeout=900,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": path.parent}},
         extra_arguments=["--log-level=ERROR"],
     )
