@@ -635,8 +635,15 @@ class ByTheBook(keras.utils.Sequence):
         return images, (images[..., :1] > 0.5).astype(np.float32)
 
 
+class WithAlpha(Right):
+    def sample(self, number):
+        image, mask = super().sample(number)
+        return np.dstack([image, np.ones_like(mask)]), mask
+
+
 RIGHT = {
     "minimal": (Right, {}),
+    "with a channel of alpha": (WithAlpha, {}),
     "workers": (Right, {"workers": 3}),
     "weighted": (Weighted, {}),
     "one batch": (Right, {"batch_size": 20}),

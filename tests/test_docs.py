@@ -110,7 +110,9 @@ GUIDE = (ROOT / "docs" / "instructor.md").read_text(encoding="utf-8")
 def test_the_guide_has_the_minutes_and_the_memory_of_the_overviews():
     for path in tool.NOTEBOOKS:
         overview = under(path, "Overview")
-        minutes = re.search(r"\*\*Minutes:\*\* (\d+) to read, ((?:under )?\d+) to run.*?, (\d+) for", overview).groups()
+        minutes = re.search(
+            r"\*\*Minutes:\*\* (\d+) to read, ((?:under |\d+–)?\d+) to run.*?, (\d+) for", overview
+        ).groups()
         memory = re.search(r"(\d+ GB) of free memory", overview)[1]
         row = " | ".join(
             [f"[{path.name[:2]} {tool.title(tool.nbformat.read(path, 4))}](../notebooks/{path.name})", *minutes]
