@@ -657,16 +657,22 @@ def counted(results: Iterable[T], total: int, doing: str, what: str) -> Iterator
 
 def read_colours(path: str) -> Colours:
     """The table of a CSV file without a header, rows of red,green,blue,class; errors are in the words of argparse."""
-    table = {}
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.reader(file):
-                red, green, blue, index = map(int, row)
-                table[red, green, blue] = index
+        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel begins a file with a mark
+            rows = list(csv.reader(file))
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path}: cannot be opened ({error.strerror})") from None
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{path}: the row {row} is not red,green,blue,class in numbers") from None
+    except UnicodeDecodeError:
+        raise argparse.ArgumentTypeError(f"{path}: is no text in UTF-8, save it as CSV in UTF-8") from None
+    table = {}
+    for row in rows:
+        values = [int(word) if word.strip().isdecimal() else 256 for word in row]
+        if len(values) != 4 or max(values) > 255:
+            raise argparse.ArgumentTypeError(f"{path}: the row {row} is not red,green,blue,class in numbers, 0-255")
+        red, green, blue, index = values
+        table[red, green, blue] = index
+    if not table:
+        raise argparse.ArgumentTypeError(f"{path}: holds no row of red,green,blue,class")
     return table
 
 

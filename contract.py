@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import operator
 import pickle
 import random
@@ -161,12 +162,10 @@ def moved(shown: np.ndarray, mask: np.ndarray) -> tuple[int, int]:
 
     Looked for up to 1/16 of the sides, in steps of 1/32: resizing image and mask in two ways moves them less.
     """
-    steps = [np.array([-2, -1, 1, 2]) * max(1, side // 32) for side in shown.shape]
-    places = [(0, 0), *((row, column) for row in (*steps[0], 0) for column in (*steps[1], 0))]
-    shares = [np.mean(np.roll(mask, place, (0, 1)) == shown) for place in places]
-    best = int(np.argmax(shares))
-    # a move of 1/32 of a side changes 6 in 100 pixels; resizing in two ways made no other place the better one
-    return (0, 0) if shares[best] < shares[0] + 0.02 else tuple(map(int, places[best]))  # type: ignore[return-value]
+    rows, columns = ([steps * max(1, side // 32) for steps in (0, -2, -1, 1, 2)] for side in shown.shape)
+    shares = {place: np.mean(np.roll(mask, place, (0, 1)) == shown) for place in itertools.product(rows, columns)}
+    best = max(shares, key=shares.__getitem__)
+    return best if shares[best] >= shares[0, 0] + 0.02 else (0, 0)  # a move of 1/32 changes 6 in 100 pixels
 
 
 # --- What is looked at -------------------------------------------------------------------------

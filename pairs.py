@@ -106,10 +106,11 @@ def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> 
     missing = [stem for stem in stems if stem not in files]
     if missing:
         near = next((stem for stem in files if _longer(stem, missing[0]) or _longer(missing[0], stem)), None)
-        cure = f"add the {kind}, or leave the id out" if near is None else f"give {near!r} and {missing[0]!r} one name"
+        renamed = f"; or, if {missing[0]!r} belongs to {near!r}, give them one name" if near is not None else ""
         raise DataError(
             f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {first_names(missing)}. "
-            f"An image and its mask have the same name up to the extension: {cure}."
+            f"An image and its mask have the same name up to the extension: "
+            f"add the {kind}, or leave the id out{renamed}."
         )
     found = [files[stem] for stem in stems]
     for rest in set(found):

@@ -36,7 +36,7 @@ def rejoin_run(shell, before, heading):
 
     from IPython.utils.capture import capture_output
 
-    print(f"Running the {len(before)} cells before {heading}, as long as that takes ...", flush=True)
+    print(f"Running the {len(before)} cells before {heading} ...", flush=True)
     start, failed = time.monotonic(), []
     for cell in before:
         with capture_output(), mock.patch.object(shell, "_showtraceback"):

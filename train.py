@@ -273,7 +273,6 @@ def find_state(arguments: argparse.Namespace, options: dict[str, Any], data: str
             f"{output} holds another run: {'; '.join(differences)}. "
             f"Give another --output, or --overwrite to replace it."
         )
-    old["options"] = options
     return state
 
 
@@ -343,6 +342,7 @@ def run(arguments: argparse.Namespace, command: str) -> None:
                 look(arguments)
                 progress = {"epochs": 0, "callbacks": {}, "finished": False, "judged": 0}
             else:
+                state.content["options"] = options  # other folders, perhaps, and another --epochs
                 progress = state.progress | {"judged": judged_epochs(arguments.output)}
         except Stop as error:
             meet(place, {"stop": str(error)})

@@ -1,6 +1,7 @@
 """The check of other people's Sequences: each fault is found by its promise alone, and the right ones pass."""
 
 import io
+import itertools
 import math
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -16,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from contract import PROBES, PROMISES, check_sequence, classes_shown, probe_folder, probe_forms, probe_number
+from contract import PROBES, PROMISES, check_sequence, classes_shown, moved, probe_folder, probe_forms, probe_number
 from generator import DataGenerator
-from utils import flip_and_turn, read_mask
+from utils import flip_and_turn, read_image, read_mask
 
 SIZE = 16
 
@@ -797,6 +799,25 @@ def test_a_probe_is_known_at_any_size_and_however_it_is_turned(probe, probe3, n_
             for turned in (pixels, pixels[::-1], np.rot90(pixels), np.rot90(pixels[:, ::-1])):
                 assert probe_number(turned * 0.3 - 50, n_classes) == number
     assert probe_number(np.zeros((8, 8, 3)), n_classes) is None
+
+
+WAYS = [cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC], [cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (48, 48), (64, 96), (100, 100), (224, 160)], ids=str)
+@pytest.mark.parametrize("ways", list(itertools.product(*WAYS)), ids=str)
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_resizing_moves_no_mask_and_a_move_is_measured(probe, probe3, n_classes, ways, size):
+    folder = probe3 if n_classes == 3 else probe
+    for path in sorted((folder / "images").iterdir()):
+        mask = read_mask(folder / "masks" / path.name) // (255 if n_classes == 1 else 1)
+        image, mask = (
+            cv2.resize(a, size, interpolation=b) for a, b in zip((read_image(path), mask), ways, strict=True)
+        )
+        shown = classes_shown(image, n_classes)
+        assert moved(shown, mask) == (0, 0)
+        away = mask.shape[0] // 32, -2 * (mask.shape[1] // 32)
+        assert moved(shown, np.roll(mask, away, (0, 1))) == (-away[0], -away[1])
 
 
 @given(st.integers(1, 32))

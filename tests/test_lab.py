@@ -85,7 +85,8 @@ def lab(browser, address):
     page.close()
 
 
-def test_make_lab_opens_the_first_notebook_and_nobody_enters_without_the_token(lab, browser):
+def test_make_lab_opens_the_first_notebook_and_nobody_enters_without_the_token(lab, course, browser):
+    assert "/lab/tree/notebooks/01_load_a_pair.ipynb?token=" in (course.parent / "log").read_text(), "it is not printed"
     lab.get_by_role("heading", name="Load a pair").wait_for()
     assert lab.url.endswith("/lab/tree/notebooks/01_load_a_pair.ipynb")
     stranger = browser.new_page()

@@ -116,6 +116,16 @@ def test_the_versions_of_the_readme_are_the_ends_of_the_matrix(monkeypatch):
         assert str(highest[name.lower()]).startswith(f"=={high}."), name
 
 
+@pytest.mark.parametrize("exists", [False, True], ids=["no file", "a shim without a Python"])
+def test_a_python_that_is_not_there_is_named(tmp_path, exists):
+    name = tmp_path / "python3.99"
+    if exists:
+        name.write_text("#!/bin/sh\nexit 127\n")
+        name.chmod(0o755)
+    done = subprocess.run(["make", "setup", f"PYTHON={name}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout.startswith(f"There is no {name}: install Python 3.13, or name yours")
+
+
 def test_the_commands_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
     commands = set(re.findall(r"`?make ([a-z]+)", README))

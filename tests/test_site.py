@@ -55,6 +55,7 @@ def test_every_file_is_a_page_in_the_order_of_the_contents(site):
     contents = [link for link in page("search").all("a", "href") if link.endswith(".html")]
     assert list(dict.fromkeys(contents)) == [f"{name}.html" for name in NAMES]
     assert len(NOTEBOOKS) == len(list((ROOT / "notebooks").glob("*.ipynb"))) >= 6
+    assert "03 Train the U-Net" in page("search").text, "the contents give the number of a notebook"
     for name in NAMES:
         assert (SITE / f"{name}.html").exists()
     assert "README.html" in (SITE / "index.html").read_text()

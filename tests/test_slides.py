@@ -1,6 +1,7 @@
 """The slides: what `make slides` makes of the notebooks' cells, and whether a room can read it, without a network."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,7 @@ def test_a_room_can_read_them(page, shown, notebook, faults, screenshots):
     assert len(shown) > 40
     assert not [slide["text"] for slide in shown if slide["wide"] or not slide["scrolls"]]
     assert min(slide["smallest"] for slide in shown) >= 18, min(shown, key=lambda slide: slide["smallest"])
+    assert not re.search(r"font_?size|labelsize", notebook.read_text(encoding="utf-8"))
     letters = 10 / 72 * 88  # pixels of a picture: its smallest letters have 10 points, and an inch has 88 pixels
     assert min(letters * scale for slide in shown for scale in slide["scales"]) >= 18
     assert not page.complaints and all(url.startswith(("file:", "data:")) for url in page.asked)

@@ -599,12 +599,26 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
 
 
 def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
-    (tmp_path / "table.csv").write_text("1,2,3,0\n1,2,red,0\n")
+    for name, text in {
+        "table": "1,2,3,0\n1,2,red,0\n",
+        "class": "1,2,3,300\n",
+        "empty": "",
+        "five": "1,2,3,0,5\n",
+    }.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for words, message in {
         ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
         ("--validation", "1.5"): "1.5: a whole number of images, or a share between 0 and 1",
         ("--colours", tmp_path / "none"): f"{tmp_path / 'none'}: cannot be opened (No such file or directory)",
         ("--colours", tmp_path / "table.csv"): "the row ['1', '2', 'red', '0'] is not red,green,blue,class in numbers",
+        ("--colours", tmp_path / "class.csv"): "the row ['1', '2', '3', '300'] is not red,green,blue,class in numbers",
+        (
+            "--colours",
+            tmp_path / "five.csv",
+        ): "the row ['1', '2', '3', '0', '5'] is not red,green,blue,class in numbers",
+        ("--colours", tmp_path / "binary.csv"): "is no text in UTF-8, save it as CSV in UTF-8",
+        ("--colours", tmp_path / "empty.csv"): "holds no row of red,green,blue,class",
     }.items():
         with pytest.raises(SystemExit) as ended:
             train.main(command(photos, tmp_path / "run", 2, *words))

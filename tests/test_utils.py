@@ -143,7 +143,12 @@ BAD_FOLDERS = {  # images, masks, ids, what the message says
     "orphan mask": (["a.png"], ["a.png", "b.png"], None, ["no image in", "images", "1 of 2", "b", "leave the id out"]),
     "id without files": (["a.png"], ["a.png"], ["a", "z"], ["no image in", "1 of 2", "z", "same name"]),
     "many missing": ([f"{n}.png" for n in range(7)], [], None, ["7 of 7", "0, 1, 2, 3, 4 and 2 more"]),
-    "names with an addition": (["a.png", "b.png"], ["a_mask.png", "b_mask.png"], None, ["2 of 4", "'a' and 'a_mask'"]),
+    "names with an addition": (
+        ["a.png", "b.png"],
+        ["a_mask.png", "b_mask.png"],
+        None,
+        ["2 of 4", "if 'a_mask' belongs to 'a'"],
+    ),
     "numbers alike": (["1.png", "10.png"], ["1.png", "2.png"], None, ["1 of 3 ids: 2.", "add the image"]),
     "two masks": (["a.png"], ["a.png", "a.bmp"], None, ["2 mask files", "'a'", "a.bmp, a.png", "Keep one"]),
     "two images": (["a.png", "a.jpg"], ["a.png"], ["a"], ["2 image files", "'a'", "a.jpg, a.png", "Keep one"]),
