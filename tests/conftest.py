@@ -14,6 +14,8 @@ from hypothesis import settings
 from PIL import Image
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # before the first import of TensorFlow
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of `make test`: a make that a test starts is a user's, not a part
+    os.environ.pop(name, None)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 settings.register_profile("course", deadline=None, derandomize=True, max_examples=40)
