@@ -22,7 +22,7 @@ test: setup legacy build/docs/ready ## format, lint, types, tests, and every not
 	$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "Cure: $(VENV_PYTHON) -m ruff format ."; exit 1; }
 	$(VENV_PYTHON) -m ruff check --quiet .
 	$(VENV_PYTHON) -m mypy --no-error-summary
-	$(VENV_PYTHON) tools/offline.py -m pytest
+	$(VENV_PYTHON) tools/offline.py -m pytest -n 2
 
 bench: setup          ## measure the generator beside its peers, which are installed into build/peers
 	$(VENV_PYTHON) -m pip install --quiet --target build/peers -r benchmarks/requirements.txt \

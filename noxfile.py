@@ -18,7 +18,7 @@ nox.options.error_on_missing_interpreters = True  # else a Python that is not he
 
 
 def test(session: nox.Session, *what: str) -> None:
-    session.run("python", "tools/offline.py", "-m", "pytest", "--nbval-lax", *what, *session.posargs)
+    session.run("python", "tools/offline.py", "-m", "pytest", "-n", "2", "--nbval-lax", *what, *session.posargs)
 
 
 @nox.session(python=version(OLDEST))

@@ -61,6 +61,7 @@ EXTRAS = ROOT / "build" / "docs"  # the packages of the site and of the browser 
 
 def _build(source, target, *options):
     """Build the site of `source` into `target` as the Makefile does, and return what became of it."""
+    options = [*options, "-d", target.with_name(f"{target.name}.doctrees")]  # two processes may build at once
     assert (EXTRAS / "ready").exists(), "The site's packages are missing. Cure: make site"
     command = re.search(r"-m sphinx (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     shutil.rmtree(target, ignore_errors=True)
@@ -79,19 +80,21 @@ def build():
 
 
 @pytest.fixture(scope="session")
-def site():
+def site(tmp_path_factory):
     """The folder of the site, built anew."""
-    done = _build(ROOT, ROOT / "build" / "site")
+    folder = tmp_path_factory.mktemp("built") / "site"
+    done = _build(ROOT, folder)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    return ROOT / "build" / "site"
+    return folder
 
 
 @pytest.fixture(scope="session")
-def slides():
+def slides(tmp_path_factory):
     """The folder of the slides, built anew."""
-    done = _build(ROOT, ROOT / "build" / "slides", "-b", "revealjs")
+    folder = tmp_path_factory.mktemp("built") / "slides"
+    done = _build(ROOT, folder, "-b", "revealjs")
     assert done.returncode == 0 and not done.stderr, done.stderr
-    return ROOT / "build" / "slides"
+    return folder
 
 
 def _chromium():

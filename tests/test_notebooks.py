@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import io
 import json
 import math
@@ -233,6 +234,7 @@ def answers(path, namespace, sources):
     return said
 
 
+@functools.cache
 def prepared(path):
     """The names that the exercises of a notebook build on."""
     import utils

@@ -11,7 +11,6 @@ import pytest
 pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "build" / "site"
 SOURCES = [
     ROOT / "README.md",
     *sorted(ROOT.glob("notebooks/[0-9]*.ipynb")),
@@ -41,46 +40,46 @@ class Page(HTMLParser):
         return [found[attribute] for tag, found in self.elements if tag == name and attribute in found]
 
 
-def page(name):
-    return Page(SITE / f"{name}.html")
+def page(site, name):
+    return Page(site / f"{name}.html")
 
 
-def downloads(name):
+def downloads(site, name):
     """What the button of a page gives: (link, file)."""
-    links = [link for link in page(name).all("a", "href") if "_sources/" in link]
-    return [(SITE / name).parent / link for link in links]
+    links = [link for link in page(site, name).all("a", "href") if "_sources/" in link]
+    return [(site / name).parent / link for link in links]
 
 
 def test_every_file_is_a_page_in_the_order_of_the_contents(site):
-    contents = [link for link in page("search").all("a", "href") if link.endswith(".html")]
+    contents = [link for link in page(site, "search").all("a", "href") if link.endswith(".html")]
     assert list(dict.fromkeys(contents)) == [f"{name}.html" for name in NAMES]
     assert len(NOTEBOOKS) == len(list((ROOT / "notebooks").glob("*.ipynb"))) >= 6
-    assert "03 Train the U-Net" in page("search").text, "the contents give the number of a notebook"
+    assert "03 Train the U-Net" in page(site, "search").text, "the contents give the number of a notebook"
     for name in NAMES:
-        assert (SITE / f"{name}.html").exists()
-    assert "README.html" in (SITE / "index.html").read_text()
+        assert (site / f"{name}.html").exists()
+    assert "README.html" in (site / "index.html").read_text()
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_picture_is_there_with_its_alternative_text(site, name):
     cells = json.loads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    found = page(name)
+    found = page(site, name)
     assert found.all("img", "alt") == [output["metadata"]["image/png"]["alt"] for output in outputs]
     for source in found.all("img", "src"):
-        assert (SITE / "notebooks" / source).read_bytes().startswith(b"\x89PNG")
+        assert (site / "notebooks" / source).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_download_is_the_file_itself(site, name):
     (source,) = [path for path in SOURCES if path.relative_to(ROOT).with_suffix("").as_posix() == name]
-    (copy,) = downloads(name)
+    (copy,) = downloads(site, name)
     assert copy.name == source.name and copy.read_bytes() == source.read_bytes()
 
 
 def test_links_open_each_notebook_elsewhere_once_the_course_has_an_address(site, build, tmp_path):
     assert not any(
-        urlsplit(link).netloc for name in NAMES for link in page(name).all("a", "href") if "/notebooks/" in link
+        urlsplit(link).netloc for name in NAMES for link in page(site, name).all("a", "href") if "/notebooks/" in link
     )
     done = build(ROOT, tmp_path, "-D", "repository=https://github.com/owner/name")
     assert done.returncode == 0, done.stderr
@@ -94,7 +93,7 @@ def test_links_open_each_notebook_elsewhere_once_the_course_has_an_address(site,
 
 @pytest.mark.parametrize("name", [*NAMES, "search"])
 def test_links_lead_somewhere_and_nothing_is_fetched_from_elsewhere(site, name):
-    found, folder = page(name), (SITE / name).parent
+    found, folder = page(site, name), (site / name).parent
     links = [link for tag in ("a", "link") for link in found.all(tag, "href")]
     links += [link for tag in ("img", "script", "iframe", "source") for link in found.all(tag, "src")]
     for link in links:
@@ -102,14 +101,14 @@ def test_links_lead_somewhere_and_nothing_is_fetched_from_elsewhere(site, name):
         if address.netloc:
             assert link in found.all("a", "href"), f"{link} is fetched when the page opens"
         elif address.scheme != "data":
-            target = (folder / unquote(address.path)).resolve() if address.path else SITE / f"{name}.html"
+            target = (folder / unquote(address.path)).resolve() if address.path else site / f"{name}.html"
             assert target.is_file(), link
             if address.fragment and target.suffix == ".html":
                 assert unquote(address.fragment) in {found.get("id") for _, found in Page(target).elements}, link
 
 
 def test_no_style_is_fetched_from_elsewhere(site):
-    sheets = list(SITE.rglob("*.css"))
+    sheets = list(site.rglob("*.css"))
     assert len(sheets) > 4
     for path in sheets:
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", path.read_text(encoding="utf-8")), path

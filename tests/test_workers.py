@@ -25,7 +25,7 @@ from utils import SAMPLE, DataGenerator, read_split
 from workers import Parts, Place, Team, WorkerError, differences, meet
 
 ROOT = Path(__file__).resolve().parent.parent
-LONG = 240  # seconds after which a worker is killed, so that no fault hangs the tests
+LONG = 600  # seconds after which a worker is killed, so that no fault hangs the tests
 
 
 def free_ports(count):
@@ -88,7 +88,7 @@ class Workers:
 
 
 def losses_of(folder, how, world=1):
-    workers = Workers(folder, ["tests/worker.py", how], world)
+    workers = Workers(folder, ["tests/worker.py", how, "small"], world)
     assert workers.end() == [0] * world, workers.said(0) + workers.said(world - 1)
     logs = [json.loads(workers.said(rank).splitlines()[-1]) for rank in range(world)]
     assert all(log == logs[0] for log in logs)

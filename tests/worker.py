@@ -1,6 +1,6 @@
-"""One worker of tests/test_workers.py: three epochs in double precision, printed as JSON.
+"""One worker of tests/test_workers.py and of notebook 07: three epochs in double precision, printed as JSON.
 
-    python tests/worker.py fit|loop|cpus
+    python tests/worker.py fit|loop|cpus small|unet
 
 In single precision Adam makes of a rounding of a gradient near 0 a step in the other direction, and
 losses of equal trainings drift apart; in double precision what is left is what differs in fact.
@@ -17,7 +17,7 @@ from train import make_iou
 from utils import SAMPLE, DataGenerator, build_unet, read_split
 from workers import Loop, Parts, Place, Team, make_team, meet
 
-how = sys.argv[1]
+how, network = sys.argv[1:]
 keras.config.set_floatx("float64")
 keras.utils.set_random_seed(0)
 tf.config.experimental.enable_op_determinism()
@@ -34,8 +34,16 @@ def make(stems, **options):
     return DataGenerator(stems, SAMPLE / "images", SAMPLE / "masks", 4, 32, ignore=7, **options)
 
 
+def small():
+    """Soon ready; its batch normalisation needs the moments of all replicas."""
+    image = keras.Input((32, 32, 3))
+    features = keras.layers.Conv2D(8, 3, padding="same")(image)
+    features = keras.layers.Activation("relu")(keras.layers.BatchNormalization(momentum=0.9)(features))
+    return keras.Model(image, keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(features))
+
+
 def compiled():
-    model = build_unet("resnet18", img_size=32, encoder_weights=None)
+    model = small() if network == "small" else build_unet("resnet18", img_size=32, encoder_weights=None)
     model.compile(keras.optimizers.Adam(1e-5), CrossEntropyDice(), weighted_metrics=[make_iou(1)])
     model.optimizer.build(model.trainable_variables)
     return model
