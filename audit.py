@@ -664,13 +664,16 @@ def read_colours(path: str) -> Colours:
         raise argparse.ArgumentTypeError(f"{path}: cannot be opened ({error.strerror})") from None
     except UnicodeDecodeError:
         raise argparse.ArgumentTypeError(f"{path}: is no text in UTF-8, save it as CSV in UTF-8") from None
-    table = {}
+    table: dict[tuple[int, int, int], int] = {}
     for row in rows:
         values = [int(word) if word.strip().isdecimal() else 256 for word in row]
         if len(values) != 4 or max(values) > 255:
             raise argparse.ArgumentTypeError(f"{path}: the row {row} is not red,green,blue,class in numbers, 0-255")
         red, green, blue, index = values
-        table[red, green, blue] = index
+        if table.setdefault((red, green, blue), index) != index:
+            raise argparse.ArgumentTypeError(
+                f"{path}: gives the colour {red},{green},{blue} both class {table[red, green, blue]} and {index}"
+            )
     if not table:
         raise argparse.ArgumentTypeError(f"{path}: holds no row of red,green,blue,class")
     return table

@@ -758,7 +758,7 @@ def test_an_error_is_named_whatever_its_kind(probe, method, error):
     assert type(error).__name__ in words or "StopIteration" in words
 
 
-@pytest.mark.parametrize("make", [None, 3, "", [], object(), lambda: None, lambda x: x, type], ids=repr)
+@pytest.mark.parametrize("make", [None, 3, "", [], object(), lambda: None, lambda x: x, type], ids=itertools.count())
 def test_what_is_no_sequence_is_said_to_be_none(make):
     findings = check_sequence(make)
     assert set(broken(findings)) == {"made"}

@@ -602,6 +602,7 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
     for name, text in {
         "table": "1,2,3,0\n1,2,red,0\n",
         "class": "1,2,3,300\n",
+        "twice": "1,2,3,0\n4,5,6,1\n1,2,3,1\n",
         "empty": "",
         "five": "1,2,3,0,5\n",
     }.items():
@@ -618,6 +619,7 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
             tmp_path / "five.csv",
         ): "the row ['1', '2', '3', '0', '5'] is not red,green,blue,class in numbers",
         ("--colours", tmp_path / "binary.csv"): "is no text in UTF-8, save it as CSV in UTF-8",
+        ("--colours", tmp_path / "twice.csv"): "gives the colour 1,2,3 both class 0 and 1",
         ("--colours", tmp_path / "empty.csv"): "holds no row of red,green,blue,class",
     }.items():
         with pytest.raises(SystemExit) as ended:
