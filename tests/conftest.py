@@ -59,6 +59,14 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ROOT / "build" / "docs"  # the packages of the site and of the browser tests, apart from the course's
 
 
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A copy of the course, to run and write in."""
+    copy = tmp_path_factory.mktemp("copy") / "course"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "build", "runs", "__pycache__"))
+    return copy
+
+
 def _build(source, target, *options):
     """Build the site of `source` into `target` as the Makefile does, and return what became of it."""
     options = [*options, "-d", target.with_name(f"{target.name}.doctrees")]  # two processes may build at once
