@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries, mark_boundaries
@@ -118,6 +119,7 @@ def plot_history(history: dict[str, list[float]]) -> Picture:
         if f"val_{name}" in history:
             axis.plot(epochs, history[f"val_{name}"], color=COLOURS[5], marker="s", linestyle="--", label="validation")
             axis.legend()
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.set(title=name, xlabel="epoch", ylim=(0, None))
     ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
     return Picture(figure, f"After {len(epochs)} epochs: {ends}")

@@ -115,6 +115,12 @@ def test_a_training_without_validation_has_curves_too():
     assert picture.text == "After 3 epochs: loss 0.25"
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 7, 12, 100])
+def test_the_axis_of_a_training_counts_whole_epochs(epochs):
+    (axis,) = pictures.plot_history({"loss": [0.5] * epochs}).figure.axes
+    assert all(tick == int(tick) for tick in axis.get_xticks())
+
+
 class FourPixels:
     """A model that finds the first four pixels of every image, whatever it shows."""
 
