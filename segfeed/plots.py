@@ -1,4 +1,4 @@
-"""The pictures of the course: each shows, and says in one line of measured numbers, the same thing."""
+"""Figures, each with one line that says the same in measured numbers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from PIL import Image
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries, mark_boundaries
 
-from utils import Pair, mask_classes, read_image, resize_image
+from segfeed.decode import read_image
+from segfeed.masks import mask_classes
+from segfeed.pairing import Pair
+from segfeed.transforms import resize_image
 
 if TYPE_CHECKING:
     import keras
 
-    from generator import DataGenerator
+    from segfeed.generator import DataGenerator
 
 COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#D55E00"]  # Okabe & Ito (2008)
 
 
 @dataclass(frozen=True)
-class Picture:
+class DescribedFigure:
     """A figure and one line that says the same in measured numbers.
 
     As the last line of a cell it prints the line and shows the figure, the line being its
-    alternative text. Elsewhere use `picture.figure.savefig(path)`.
+    alternative text. Elsewhere use `described.figure.savefig(path)`.
     """
 
     figure: Figure
@@ -82,7 +85,7 @@ def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.nda
     return figure, axes
 
 
-def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> Picture:
+def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> DescribedFigure:
     """Show image, mask and overlay side by side. Shapes as in `overlay`."""
     figure, axes = _panels(1, 3)
     panels = {"image": image, "mask": mask_classes(mask), "overlay": overlay(image, mask)}
@@ -90,10 +93,10 @@ def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> Pictur
         axis.imshow(panel, cmap="gray", interpolation="nearest", vmin=0, vmax=max(1, panel.max()))
         axis.set_title(f"{name}: {title}")
     height, width = image.shape[:2]
-    return Picture(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")
+    return DescribedFigure(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")
 
 
-def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> Picture:
+def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> DescribedFigure:
     """Show a batch, images (B, H, W, C), one panel each, under its masks (B, H, W, 1 or n) if there are any."""
     figure, axes = _panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
     for index, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
@@ -104,12 +107,12 @@ def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str
             f"{name} {np.array2string(np.mean(image, (0, 1)), precision=0)}"
             for name, image in zip(names, images, strict=True)
         ]
-        return Picture(figure, f"Mean of each channel: {', '.join(means)}")
+        return DescribedFigure(figure, f"Mean of each channel: {', '.join(means)}")
     shares = [f"{name} {_share(mask):.1%}" for name, mask in zip(names, masks, strict=True)]
-    return Picture(figure, f"Share of the pixels in the mask: {', '.join(shares)}")
+    return DescribedFigure(figure, f"Share of the pixels in the mask: {', '.join(shares)}")
 
 
-def plot_history(history: dict[str, list[float]]) -> Picture:
+def plot_history(history: dict[str, list[float]]) -> DescribedFigure:
     """Draw the learning curves in `fit(...).history`: a panel each for loss, metrics and learning rate."""
     names = [name for name in history if not name.startswith("val_")]
     epochs = range(1, len(history["loss"]) + 1)
@@ -122,10 +125,10 @@ def plot_history(history: dict[str, list[float]]) -> Picture:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.set(title=name, xlabel="epoch", ylim=(0, None))
     ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
-    return Picture(figure, f"After {len(epochs)} epochs: {ends}")
+    return DescribedFigure(figure, f"After {len(epochs)} epochs: {ends}")
 
 
-def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 3) -> Picture:
+def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 3) -> DescribedFigure:
     """Show the `count` worst and the `count` best predictions by their own IoU, worst first.
 
     Above the mask, below what the model says. `generator` must not shuffle, or the names would be
@@ -150,4 +153,4 @@ def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 
         column[0].set_title(f"{pair.stem}: mask")
         column[1].imshow(overlay(image, found))
         column[1].set_title(f"prediction, IoU {iou:.2f}")
-    return Picture(figure, "IoU, worst first: " + ", ".join(f"{pair.stem} {iou:.2f}" for iou, pair, *_ in kept))
+    return DescribedFigure(figure, "IoU, worst first: " + ", ".join(f"{pair.stem} {iou:.2f}" for iou, pair, *_ in kept))

@@ -1,14 +1,11 @@
-"""The data generator of the course: a Keras Sequence over the image and mask files of two folders."""
+"""The data generator of segfeed: a Keras Sequence over the image and mask files of two folders."""
 
 from __future__ import annotations
 
 import functools
-import math
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,84 +13,23 @@ import cv2
 import keras
 import numpy as np
 
-from cache import PixelCache
-from pairs import Colours, DataError, Pairs, find_pairs, read_pair
-from utils import check_mask, resize_image, resize_mask
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from segfeed.buffers import Buffers
+from segfeed.cache import PixelCache
+from segfeed.errors import DataError
+from segfeed.masks import Colours, check_mask
+from segfeed.pairing import Pairs, find_pairs, read_pair
+from segfeed.threads import CORES, make_threads
+from segfeed.transforms import resize_image, resize_mask
 
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-
-
 Batch = tuple[list[np.ndarray], list[Future]]
 
-AHEAD = 2  # batches that are read while one is used
+PREFETCH = 2  # batches that are read while one is used
 VOID = 255  # in class indices: a pixel of which nobody knows the class
 CHECKED_AT_ONCE = 100_000  # of more ids the names are checked while the program goes on
 
 
-@functools.cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """One thread a core for all generators; they run side by side, for OpenCV holds no lock while it works."""
-    return ThreadPoolExecutor(CORES, "DataGenerator", initializer=cv2.setNumThreads, initargs=(1,))
-
-
-class Buffers:
-    """Memory for batches, used again as soon as nobody holds an array that lies in it.
-
-    New memory is dear: the operating system hands it out zeroed, 4 KB at a time, and that can take
-    longer than the copy of a picture. A batch that begins on a multiple of 64 bytes TensorFlow takes
-    as it is; any other it copies.
-    """
-
-    KEPT = 32
-
-    def __init__(self) -> None:
-        self._kept: list[np.ndarray] = []
-        self._lock = threading.Lock()
-
-    def __reduce__(self) -> tuple:
-        return Buffers, ()
-
-    def empty(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """Like `np.empty`."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        with self._lock:
-            for buffer in self._kept:
-                if len(buffer) == size + 64 and sys.getrefcount(buffer) == FREE:
-                    break
-            else:
-                buffer = np.empty(size + 64, np.uint8)
-                if len(self._kept) < self.KEPT:
-                    self._kept.append(buffer)
-            start = -buffer.ctypes.data % 64
-            return buffer[start : start + size].view(dtype).reshape(shape)
-
-
-FREE = 3  # references to a buffer that no array lies in: the list's, the loop's, and getrefcount's own
-
-
-class KerasAugment:
-    """An `augment` of Keras' image preprocessing layers: `KerasAugment(RandomRotation(0.1), RandomZoom(0.2))`.
-
-    Each layer draws once for image and mask together, from the `rng` of the sample and not from a
-    state of its own; masks are moved by the nearest pixel (give no other `interpolation`). Layers
-    want `data_format="channels_last"`, Keras' default.
-    """
-
-    _one_at_a_time = threading.Lock()  # a layer keeps its state while it draws
-
-    def __init__(self, *layers: keras.layers.Layer):
-        self.layers = layers
-
-    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        data = {"images": image.astype(np.float32), "segmentation_masks": mask.astype(np.float32)}
-        with self._one_at_a_time:
-            for layer in self.layers:
-                layer.generator.state.assign(rng.integers(2**31, size=2))
-                data = layer(data, training=True)
-        image, mask = (keras.ops.convert_to_numpy(data[key]) for key in ("images", "segmentation_masks"))
-        return np.clip(np.rint(image), 0, 255).astype(np.uint8), mask.astype(np.uint8)
+_threads = functools.cache(lambda process: make_threads("DataGenerator"))  # the same for all generators of a process
 
 
 class DataGenerator(keras.utils.Sequence):
@@ -130,7 +66,7 @@ class DataGenerator(keras.utils.Sequence):
         ignore: the value of void pixels in the masks: they have the weight 0, are 0 in every class,
             and reach `augment` as 255.
         class_weights: a weight for each class index (ground and object, for one class), which every
-            pixel of that class gets: see `utils.balanced_weights`. Losses that count pixel by pixel
+            pixel of that class gets: see `balanced_weights`. Losses that count pixel by pixel
             heed weights, such as the cross-entropies of Keras.
         cache_memory: bytes of memory for decoded pairs, so that later epochs decode nothing; 0 for none.
         cache_dir: a folder for a file that keeps all pairs, and keeps them between runs, when the
@@ -139,9 +75,8 @@ class DataGenerator(keras.utils.Sequence):
             this class needs none of them to use every core.
 
     Raises:
-        DataError: a file that is missing, doubled or unusable, by name; for what the names show at
-            once (of more than 100,000 ids with the first batch), for what its pixels show when the
-            sample is read.
+        DataError: a file that is missing, doubled or unusable, by name: what names show at once (of more
+            than 100,000 ids with the first batch), what pixels show when the sample is read.
         ValueError: an argument outside its range.
         OSError: no room in `cache_dir`.
     """
@@ -188,10 +123,9 @@ class DataGenerator(keras.utils.Sequence):
         ids = list(ids)
         self._count = len(ids)
         self._check_arguments()
+        read = n_classes, ignore, colours
         self._cache = _threads(os.getpid()).submit(
-            lambda: PixelCache(
-                find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir, (n_classes, ignore, colours)
-            )
+            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir, read)
         )
         if self._count <= CHECKED_AT_ONCE:
             self._cache.result()
@@ -221,20 +155,16 @@ class DataGenerator(keras.utils.Sequence):
         if self.ignore is not None and (not 0 <= self.ignore <= 255 or self.ignore < names - (self.n_classes == 1)):
             raise ValueError(f"ignore is {self.ignore}: a value of 0 to 255 that is no class.")
         if self.colours is not None:
-            stray = [c for c in self.colours.items() if not 0 <= c[1] < names and c[1] != self.ignore]
-            if stray or not self.colours:
-                raise ValueError(f"colours gives {stray or 'no class'}: class indices are 0 to {names - 1}, or ignore.")
+            wrong = [c for c in self.colours.items() if not 0 <= c[1] < names and c[1] != self.ignore]
+            if wrong or not self.colours:
+                raise ValueError(f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore.")
         if self.class_weights is not None and (len(self.class_weights) != names or min(self.class_weights) < 0):
-            raise ValueError(
-                f"class_weights is {self.class_weights}: one number of at least 0 for each of {names} classes."
-            )
+            raise ValueError(f"class_weights is {self.class_weights}: give each of {names} classes a number from 0 on.")
         self._weights = np.zeros(256, np.float32)
         self._weights[:names] = 1 if self.class_weights is None else self.class_weights
         if self._count and len(self) == 0:
-            raise ValueError(
-                f"{self._count} samples give no batch of {self.batch_size} with drop_last=True: "
-                f"use a smaller batch_size or drop_last=False."
-            )
+            few = f"{self._count} samples give no batch of {self.batch_size} with drop_last=True"
+            raise ValueError(f"{few}: use a smaller batch_size or drop_last=False.")
 
     @property
     def pairs(self) -> Pairs:
@@ -253,16 +183,16 @@ class DataGenerator(keras.utils.Sequence):
         index %= len(self)
         self._cache.result()
         begun = self._begun_by(os.getpid())
-        (images, *targets), parts = begun.pop(index, None) or self._begin(index)
-        for following in range(index + 1, min(index + 1 + AHEAD, len(self))):
-            if parts and len(begun) < AHEAD and following not in begun:
-                begun[following] = self._begin(following)
+        (images, *targets), parts = begun.pop(index, None) or self._start_batch(index)
+        for following in range(index + 1, min(index + 1 + PREFETCH, len(self))):
+            if parts and len(begun) < PREFETCH and following not in begun:
+                begun[following] = self._start_batch(following)
         for part in parts:
             part.result()
         self._epoch_begun |= index == len(self) - 1
         return (images if self.preprocess is None else self.preprocess(images)), *targets
 
-    def _begin(self, index: int) -> Batch:
+    def _start_batch(self, index: int) -> Batch:
         """Let the threads read batch `index`."""
         rank, world = self.shard
         numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size][rank::world]
@@ -274,7 +204,7 @@ class DataGenerator(keras.utils.Sequence):
             arrays.append(self._buffers.empty(masks.shape[:3], "float32"))
         submit = _threads(os.getpid()).submit
         as_kept = (self.dtype, self.augment, self.n_channels, self.n_classes) == ("uint8", None, 3, 1)
-        if as_kept and not weighted and len(numbers) and self._cache.result().holds(numbers):
+        if as_kept and not weighted and len(numbers) and self._cache.result().has_all(numbers):
             return arrays, [submit(self._copy, numbers, images, masks, self.epoch)]
         samples = list(zip(numbers.tolist(), *arrays, strict=True))
         share = max(1, -(-len(samples) // CORES))
@@ -283,14 +213,14 @@ class DataGenerator(keras.utils.Sequence):
 
     def _copy(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray, epoch: int) -> None:
         """Copy samples that are in the cache into a batch."""
-        if not self._cache.result().take(numbers, images, masks):
+        if not self._cache.result().copy_batch(numbers, images, masks):
             self._write(zip(numbers.tolist(), images, masks, strict=True), epoch)
 
     def _write(self, samples: Iterable[tuple], epoch: int) -> None:
         """Write samples, (number, its places in the arrays of a batch)."""
         cache = self._cache.result()
         for number, image_out, mask_out, *weight_out in samples:
-            image, mask = cache.get(number, self._read)
+            image, mask = cache.get_or_read(number, self._read)
             if self.augment is not None:
                 # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
                 rng = np.random.default_rng([self.seed, epoch, number + 1])
@@ -309,7 +239,7 @@ class DataGenerator(keras.utils.Sequence):
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Read pair `number` from its files and resize it; the mask in class indices, and VOID."""
         image, mask = read_pair(self.pairs[number], self.size, self.colours)
-        self._check(number, mask)  # as stored: resizing could drop a stray value
+        self._check(number, mask)  # as stored: resizing could drop a wrong value
         mask = resize_mask(mask, self.size)
         classes = mask if self.n_classes > 1 else (mask > 0).view(np.uint8)
         if self.ignore is not None:
@@ -325,11 +255,11 @@ class DataGenerator(keras.utils.Sequence):
     def _check_augmented(self, number: int, mask: np.ndarray) -> None:
         last = max(1, self.n_classes - 1)
         if mask.max() > last:
-            stray = mask[(mask > last) & (mask != VOID if self.ignore is not None else True)]
-            if stray.size:
+            wrong = mask[(mask > last) & (mask != VOID if self.ignore is not None else True)]
+            if wrong.size:
                 void = "" if self.ignore is None else f", and {VOID} for void"
                 raise DataError(
-                    f"{self.pairs[number].mask}: augment made {stray[0]} of a class index; expected 0 to {last}{void}. "
+                    f"{self.pairs[number].mask}: augment made {wrong[0]} of a class index; expected 0 to {last}{void}. "
                     f"Move the pixels of a mask, never blend them, and leave their values alone."
                 )
 
@@ -362,8 +292,8 @@ class DataGenerator(keras.utils.Sequence):
         """Go on to the next epoch's order, if an epoch has begun.
 
         Keras also calls this before the first epoch, after a look at the shapes of batches 0 and 1;
-        no epoch ends there. One has begun when Keras says so or the last batch was handed out. (With
-        one or two batches that look hands out the last one, and `fit` begins with epoch 1.)
+        no epoch ends there. One has begun when Keras says so or the last batch was handed out.
+        With one or two batches, that look reads the last batch, so `fit` starts at epoch 1.
         """
         if self._epoch_begun:
             self.set_epoch(self.epoch + 1)

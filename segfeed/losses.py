@@ -1,15 +1,19 @@
-"""The loss of train.py: cross-entropy + Dice that heeds sample weights, void pixels among them."""
+"""What training minimises: cross-entropy + Dice that heeds sample weights, and weights that balance classes."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
+if TYPE_CHECKING:
+    from segfeed.generator import DataGenerator
 
-@keras.saving.register_keras_serializable("course")
+
+@keras.saving.register_keras_serializable("course")  # this name stands in models that are stored
 class CrossEntropyDice(keras.losses.Loss):
     """Cross-entropy + Dice, `segmentation_models`' bce_dice_loss or cce_dice_loss, that heeds sample weights.
 
@@ -42,3 +46,21 @@ def over_all_replicas(sums: Any) -> Any:
     context = tf.distribute.get_replica_context()
     alone = context is None or context.num_replicas_in_sync == 1
     return sums if alone else context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+
+
+def balanced_weights(generator: DataGenerator) -> list[float]:
+    """A weight for each class index with which every class weighs the same in the whole set.
+
+    weight = pixels / (classes · pixels of the class) (King and Zeng, 2001); void pixels do not
+    count. One class has two: ground and object. Raises ValueError for a class without any pixel.
+    """
+    counts = np.zeros(max(2, generator.n_classes), np.int64)
+    for _, masks, *weights in generator:
+        one_hot = masks if generator.n_classes > 1 else np.concatenate([1 - masks, masks], axis=-1)
+        known = weights[0] > 0 if weights else np.ones(masks.shape[:3], bool)
+        counts += np.count_nonzero(one_hot[known], axis=0)
+    if not counts.all():
+        raise ValueError(
+            f"the classes {np.flatnonzero(counts == 0).tolist()} have no pixel in this set: no weight fits."
+        )
+    return (counts.sum() / (len(counts) * counts)).tolist()

@@ -1,4 +1,4 @@
-"""Files that are whole at every moment: a new one appears under its name when all of it is on the disk."""
+"""Atomic writes: a temporary file, fsync, rename. A reader sees the old file or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, and put it in its place in one stroke."""
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, then rename it to `path`."""
     part = path.with_name(f"part-{path.name}")
     try:
         write(part)
@@ -33,4 +33,5 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    replace(path, lambda part: part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8"))
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Decoded pairs, kept between epochs: in memory, or in a file that the operating system maps into memory."""
+"""A cache of decoded pairs, in memory or in a file that the operating system maps into memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from pairs import Pairs, file_status
+from segfeed.files import file_status
+from segfeed.pairing import Pairs
 
 Pixels = tuple[np.ndarray, np.ndarray]
 
@@ -22,9 +23,10 @@ Pixels = tuple[np.ndarray, np.ndarray]
 class PixelCache:
     """The resized uint8 pairs of a list: images (H, W, 3) and masks (H, W, 1), one slot each.
 
-    A slot has a mark, made from the identity of its two files (sizes, times of change) and, in a file,
-    from its pixels. It counts only if both still fit: a picture that changed on disk is read again, and
-    so is a slot that was written by halves, in a program that was killed or by two at the same time.
+    Each slot has a mark, made from the sizes and times of change of its two files, and, on disk, also from the
+    CRC of its pixels. A slot is used only if its mark matches the files' current metadata (and its pixels). So a
+    picture that changed is read again. So is a slot that was written in part, by a program that was killed or by
+    two programs at the same time.
 
     Args:
         pairs: what is cached; the slot's number is the place in this list.
@@ -62,37 +64,37 @@ class PixelCache:
     def __reduce__(self) -> tuple:
         return PixelCache, self._arguments  # another process begins with an empty memory, or with the same file
 
-    def holds(self, numbers: np.ndarray) -> bool:
-        """Whether all these pairs were in their slots when last looked for."""
+    def has_all(self, numbers: np.ndarray) -> bool:
+        """Whether all these pairs were in their slots when they were last read."""
         return bool(numbers.max() < len(self._trusted) and self._trusted[numbers].all())
 
-    def take(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray) -> bool:
+    def copy_batch(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray) -> bool:
         """Copy these pairs into a batch, in two calls; False, and nothing is copied, if one must be read again."""
-        identities = [_identity(*self.pairs.files(number)) for number in numbers.tolist()]
-        if (self._trusted[numbers] != self._marks[numbers] ^ identities).any():
+        metadata = [_metadata(*self.pairs.files(number)) for number in numbers.tolist()]
+        if (self._trusted[numbers] != self._marks[numbers] ^ metadata).any():
             return False
         for kept, batch in ((self._images, images), (self._masks, masks)):
             np.take(kept, numbers, axis=0, out=batch, mode="clip")  # with "raise" NumPy copies twice
         return True
 
-    def get(self, number: int, read: Callable[[int], Pixels]) -> Pixels:
-        """Pair `number`, not to be written to; where its slot does not count, `read(number)`, which is kept."""
+    def get_or_read(self, number: int, read: Callable[[int], Pixels]) -> Pixels:
+        """Pair `number`, not to be written to: from its slot if the mark matches, else from `read`, and kept."""
         if number >= len(self._marks):
             return read(number)
-        identity = _identity(*self.pairs.files(number))  # taken first: a change while reading shows the next time
+        metadata = _metadata(*self.pairs.files(number))  # taken first: a change while reading shows the next time
         image, mask = self._images[number], self._masks[number]
-        if self._trusted[number] != self._marks[number] ^ identity:  # else this process knows mark and identity
-            if self._marks[number] != self._mark(identity, image, mask):
+        if self._trusted[number] != self._marks[number] ^ metadata:  # else this process knows mark and metadata
+            if self._marks[number] != self._mark(metadata, image, mask):
                 image[...], mask[...] = read(number)
-                self._marks[number] = self._mark(identity, image, mask)
-            self._trusted[number] = self._marks[number] ^ identity
+                self._marks[number] = self._mark(metadata, image, mask)
+            self._trusted[number] = self._marks[number] ^ metadata
         return image, mask
 
-    def _mark(self, identity: int, image: np.ndarray, mask: np.ndarray) -> int:
-        return hash((identity, 0 if self.path is None else zlib.crc32(mask.data, zlib.crc32(image.data))))
+    def _mark(self, metadata: int, image: np.ndarray, mask: np.ndarray) -> int:
+        return hash((metadata, 0 if self.path is None else zlib.crc32(mask.data, zlib.crc32(image.data))))
 
 
-def _identity(*files: str) -> int:
+def _metadata(*files: str) -> int:
     found = map(file_status, files)
     return hash(tuple((file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found))
 

@@ -1,0 +1,13 @@
+"""Feed images and masks to Keras for segmentation.
+
+    import segfeed
+
+    train = segfeed.DataGenerator(ids, "images", "masks", batch_size=8, img_size=384)
+
+The public names stand in `__init__.pyi`. Each is loaded when it is first asked for, so `import segfeed` loads
+neither TensorFlow nor matplotlib. The command `segfeed` audits a folder, checks a Sequence, trains and packs.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,60 @@
+"""The names in two folders: which image and which mask belong together, and what does not fit."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from segfeed.audit.faults import Report, make_finding
+from segfeed.files import file_name, files_by_stem, stem_of
+
+Names = tuple[str, str | None, str | None]  # a stem, its image and its mask
+
+
+def pair_names(imgs_dir: Path, masks_dir: Path, report: Report) -> Iterator[Names]:
+    """Pair the files of two folders by stem, sorted; what does not fit goes into the report, and comes alone."""
+    images, masks = _names_of(imgs_dir, report), _names_of(masks_dir, report)
+    lost = {stem.casefold(): stem for stem in masks.keys() - images.keys()}
+    twins = {
+        stem: lost.pop(stem.casefold()) for stem in sorted(images.keys() - masks.keys()) if stem.casefold() in lost
+    }
+    for stem in sorted(images.keys() | masks.keys() - set(twins.values())):
+        image, mask = images.get(stem), masks.get(twins.get(stem, stem))
+        if image and mask:
+            if stem in twins:
+                report.append(make_finding("names differ in case", imgs_dir / image, f"its mask is {mask}"))
+            elif stem_of(image) != stem_of(mask):
+                measured = f"{_form(image)}, its mask {_form(mask)}"
+                report.append(make_finding("names differ in Unicode form", imgs_dir / image, measured))
+        elif image:
+            report.append(make_finding("missing mask", imgs_dir / image, f"no mask {stem}.* in {masks_dir}"))
+        elif mask:
+            report.append(make_finding("orphan mask", masks_dir / mask, f"no image {stem}.* in {imgs_dir}"))
+        yield stem, image, mask
+
+
+def _names_of(folder: Path, report: Report) -> dict[str, str]:
+    """A file for each stem."""
+    names = {}
+    folded: dict[str, str] = {}
+    for stem, rest in sorted(files_by_stem(folder).items()):
+        # a name in NFC comes first: what is stored in another form is what `files_by_stem` kept whole
+        first, *others = sorted(
+            (file_name(stem, part) for part in rest.split("/")), key=lambda name: (not name.startswith(stem), name)
+        )
+        names[stem] = first
+        for other in others:
+            if stem_of(first) == stem_of(other):
+                report.append(make_finding("two files for one stem", folder / other, f"beside {first}"))
+            else:
+                measured = f"{_form(other)}, beside it {_form(first)}"
+                report.append(make_finding("names differ in Unicode form", folder / other, measured))
+        twin = folded.setdefault(stem.casefold(), first)
+        if twin != first:
+            report.append(make_finding("names differ in case", folder / first, f"beside {twin}"))
+    return names
+
+
+def _form(name: str) -> str:
+    return f"{name!r} in {'NFC' if unicodedata.is_normalized('NFC', name) else 'NFD'}"

@@ -1,0 +1,254 @@
+"""What is looked at in each file: it is opened once, and only a summary is kept."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from segfeed.audit.faults import Finding, make_finding
+from segfeed.audit.names import Names
+from segfeed.decode import JPEG, PNG, colours_of, decode, decode_or_raise, is_cut, read_bytes, read_image, read_stored
+from segfeed.errors import DataError, TooLargeError, in_pixels
+from segfeed.files import raw_bytes
+from segfeed.masks import Colours, classes_of_colours, colour_codes, one_value_a_pixel
+
+MIN_SOFT_VALUES = 3  # so many different values between ground and object are a smoothed edge, fewer are something else
+THUMBNAIL_SIDE = 32  # pixels that suffice to recognise a JPEG
+
+T = TypeVar("T")
+Reporter = Callable[[str, str], None]  # writes a finding about one file: its kind, and what was measured
+Size = tuple[int, ...]
+
+CONTENTS = (  # how a file begins, what it is, and the extensions that fit
+    (JPEG, "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    (PNG, "PNG", (".png", ".apng")),
+    (b"GIF8", "GIF", (".gif",)),
+    (b"BM", "BMP", (".bmp", ".dib")),
+    (b"II*\0", "TIFF", (".tif", ".tiff")),
+    (b"MM\0*", "TIFF", (".tif", ".tiff")),
+    (b"RIFF", "WebP", (".webp",)),
+)
+
+
+class PairSummary(NamedTuple):
+    """What is kept of a pair when its pixels are gone."""
+
+    findings: list[Finding]
+    picture: int | None  # None where there is no picture to compare
+    grey: bool | None  # None where there is no image
+    counts: np.ndarray | None  # pixels of each class; None where there is no mask, or a value without a class
+    border: float  # share of the object along the mask's border
+
+
+class PairInspector(NamedTuple):
+    """Inspects one pair after the other."""
+
+    imgs_dir: Path
+    masks_dir: Path
+    n_classes: int
+    colours: Colours | None
+    ignore: int | None
+
+    def inspect(self, names: Names) -> PairSummary:
+        _, image, mask = names
+        findings: list[Finding] = []
+        seen = _open_and_inspect(os.path.join(self.imgs_dir, image), _inspect_image, findings) if image else None
+        size, picture, grey = seen or (None, None, None)
+        seen_mask = (
+            _open_and_inspect(os.path.join(self.masks_dir, mask), self._inspect_mask, findings) if mask else None
+        )
+        mask_size, counts, border = seen_mask or (None, None, 0.0)
+        if image and mask and size and mask_size and size != mask_size:
+            measured = f"the mask has {mask_size[0]}×{mask_size[1]} pixels, its image {size[0]}×{size[1]}"
+            findings.append(make_finding("unequal sizes", self.masks_dir / mask, measured))
+        return PairSummary(findings, picture, grey, counts, border)
+
+    def _inspect_mask(self, path: str, data: bytes, report: Reporter) -> tuple[Size, np.ndarray | None, float]:
+        stored = read_stored(path, data)
+        size = stored.shape[:2]
+        if data[:2] == JPEG:
+            report("mask saved as JPEG", f"{len(np.unique(stored))} different values")
+            return size, None, 0.0
+        if stored.dtype == np.uint8 and self.colours is not None:
+            mask = self._classes_of(path, data, stored, report)
+        else:
+            mask = _values_of(path, stored, report)
+        counts = None if mask is None else self._count_values(mask, report)
+        if mask is None or counts is None:
+            return size, None, 0.0
+        border = 0.0
+        if 2 * counts[0] < counts.sum():  # only then it may be inverted
+            edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+            border = float(np.mean((edge > 0) & (edge != self.ignore)))
+        return size, counts, border
+
+    def _classes_of(self, path: str, data: bytes, stored: np.ndarray, report: Reporter) -> np.ndarray | None:
+        """The classes of a mask in colour, by the table."""
+        if stored.ndim == 3 and stored.shape[2] == 4 and (least := stored[..., 3].min()) < 255:
+            report("mask in colour", f"a channel of transparency beside the colours, down to {least}")
+            return None
+        codes = colour_codes(colours_of(path, data, stored))
+        mask, known = classes_of_colours(codes, self.colours or {})
+        if known.all():
+            return mask
+        report("unknown colour", _most_frequent(np.where(known, -1, codes), _rgb_of))
+        return None
+
+    def _count_values(self, mask: np.ndarray, report: Reporter) -> np.ndarray | None:
+        """Pixels of each class; None, and a finding, where a value has none."""
+        pixels = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+        if self.ignore is not None:
+            pixels[self.ignore] = 0
+        allowed = {0, 1, 255} if self.n_classes == 1 else range(self.n_classes)
+        unexpected = [value for value in np.flatnonzero(pixels).tolist() if value not in allowed]
+        if unexpected:
+            kind = "soft edges" if self.n_classes == 1 and len(unexpected) >= MIN_SOFT_VALUES else "unknown value"
+            report(kind, _most_frequent(np.where(np.isin(mask, unexpected), mask.astype(int), -1), str))
+            return None
+        if self.n_classes == 1:
+            if pixels[1] and pixels[255]:
+                report("two object values", f"1 in {in_pixels(pixels[1])}, 255 in {pixels[255]}")
+                return None
+            pixels[1] += pixels[255]
+        counts = pixels[: max(2, self.n_classes)]
+        if not counts[1:].any():
+            report("empty mask", f"0 of {mask.size} pixels show an object")
+        return counts
+
+
+def _open_and_inspect(path: str, inspect: Callable[[str, bytes, Reporter], T], findings: list[Finding]) -> T | None:
+    """What `inspect` returns of a file, or None and a finding that it cannot be read."""
+
+    def report(kind: str, measured: str) -> None:
+        findings.append(make_finding(kind, path, measured))
+
+    try:
+        data = read_bytes(path)
+        for start, name, suffixes in CONTENTS:
+            if data.startswith(start) and not path.lower().endswith(suffixes):
+                report("wrong extension", f"the file holds {name}")
+        found = inspect(path, data, report)
+        if data[:2] != JPEG and is_cut(data):
+            report("truncated file", "the mark of the file's end is missing")
+        return found
+    except DataError as error:
+        report(_kind_of(path, error), " ".join(str(error).removeprefix(f"{path}: ").partition(". ")[0].split()))
+        return None
+
+
+def _kind_of(path: str, error: DataError) -> str:
+    """Why a file cannot be read."""
+    if isinstance(error, TooLargeError):
+        return "decompression bomb"
+    try:
+        data = raw_bytes(path)
+    except OSError:
+        return "unreadable file"
+    return "empty file" if not data else "truncated file" if is_cut(data) else "unreadable file"
+
+
+def _inspect_image(path: str, data: bytes, report: Reporter) -> tuple[Size, int | None, bool | None]:
+    """The size of an image, the hash of what it shows, and whether it has no colours."""
+    turn = _orientation(data)
+    if turn > 1:
+        report("turned by EXIF", f"orientation {turn}" + (": the picture lies on its side" if turn >= 5 else ""))
+    size, pixels, grey = (_inspect_jpeg if data[:2] == JPEG else _inspect_other)(path, data, turn, report)
+    if pixels.dtype != np.uint8:
+        report("image not of 8 bits", f"{pixels.dtype} values up to {pixels.max()}")
+        return size, None, None
+    if (pixels == pixels[:1, :1]).all() and ((whole := read_image(path)) == whole[:1, :1]).all():
+        report("constant image", f"every pixel is {_rgb(*whole[0, 0])}")
+        return size, None, grey
+    return size, difference_hash(pixels), grey
+
+
+def _inspect_jpeg(path: str, data: bytes, turn: int, report: Reporter) -> tuple[Size, np.ndarray, bool]:
+    """The size, pixels in grey (few suffice; libjpeg still reads the whole file), and whether it has no colours."""
+    said = ""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+        if space not in {"CMYK", "YCCK"}:  # simplejpeg does not turn inks into light; OpenCV does
+            small = simplejpeg.decode_jpeg(
+                data, "GRAY", min_height=min(height, THUMBNAIL_SIDE), min_width=min(width, THUMBNAIL_SIDE)
+            )
+            return (width, height) if turn >= 5 else (height, width), small[..., 0], space == "Gray"
+    except (ValueError, MemoryError) as error:
+        said = str(error)
+    pixels = read_image(path)
+    if said:
+        report("truncated file" if is_cut(data) else "damaged file", said)
+    return pixels.shape[:2], pixels, False
+
+
+def _inspect_other(path: str, data: bytes, turn: int, report: Reporter) -> tuple[Size, np.ndarray, bool]:
+    pixels = decode(path, data, cv2.IMREAD_UNCHANGED)
+    header = decode_or_raise(path, lambda: Image.open(io.BytesIO(data)))
+    if header.mode == "P":
+        report("palette image", f"{len(np.unique(pixels.reshape(-1, pixels[0, 0].size), axis=0))} colours")
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        report("image with alpha", f"{np.mean(pixels[..., 3] < np.iinfo(pixels.dtype).max):.1%} of it is transparent")
+        pixels = pixels[..., :3]
+    return pixels.shape[:2] if turn == 1 else read_image(path).shape[:2], pixels, pixels.ndim == 2
+
+
+def _orientation(data: bytes) -> int:
+    """How EXIF says an image must be turned: 1 is upright, and 5 to 8 lie on their side."""
+    if (b"Exif\0\0" if data[:2] == JPEG else b"eXIf") not in data and not data.startswith((b"II*", b"MM\0", b"RIFF")):
+        return 1
+    try:
+        turn = Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
+    except Exception:  # a damaged tag: OpenCV passes over it too
+        return 1
+    return turn if turn in range(1, 9) else 1
+
+
+def difference_hash(pixels: np.ndarray) -> int | None:
+    """Whether it gets brighter from left to right, at 8×8 places of a picture, as 64 bits.
+
+    The dHash of N. Krawetz, "Kind of Like That" (2013, hackerfactor.com): it stays the same, but for a few bits,
+    when a picture is resized, saved again or made brighter. None for a picture too plain to be recognised.
+    """
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    bits = small[:, 1:] > small[:, :-1]
+    return int.from_bytes(np.packbits(bits).tobytes(), "big") if 4 <= bits.sum() <= 60 else None
+
+
+def _values_of(path: str, stored: np.ndarray, report: Reporter) -> np.ndarray | None:
+    """A mask with one value a pixel; None, and a finding, if it has more."""
+    try:
+        return one_value_a_pixel(path, stored)[..., 0]
+    except DataError:
+        if stored.dtype != np.uint8:
+            report("mask not of 8 bits", f"{stored.dtype} values from {stored.min()} to {stored.max()}")
+        elif (stored[..., :3] == stored[..., :1]).all():
+            report("mask in colour", f"a channel of transparency beside the values, down to {stored[..., -1].min()}")
+        else:
+            report("mask in colour", _most_frequent(colour_codes(stored[..., 2::-1]), _rgb_of))
+        return None
+
+
+def _rgb(*colour: int) -> str:
+    return "({}, {}, {})".format(*colour)
+
+
+def _rgb_of(code: int) -> str:
+    return _rgb(code >> 16, code >> 8 & 255, code & 255)
+
+
+def _most_frequent(values: np.ndarray, name: Callable[[int], str]) -> str:
+    """The most frequent of some pixels' values, those below 0 left out, and where it comes first."""
+    places = np.flatnonzero(values >= 0)
+    found, first, counts = np.unique(values.ravel()[places], return_index=True, return_counts=True)
+    most = counts.argmax()
+    row, column = divmod(int(places[first[most]]), values.shape[1])
+    more = f"; {len(found) - 1} more, {in_pixels(counts.sum() - counts[most])}" if len(found) > 1 else ""
+    return f"{name(int(found[most]))} in {in_pixels(counts[most])}, the first at row {row}, column {column}{more}"

@@ -1,0 +1,30 @@
+"""The exceptions of segfeed, and words that its messages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DataError(ValueError):
+    """An image or a mask that cannot be used: the message names the file, the value and the cure."""
+
+
+class TooLargeError(DataError):
+    """A file whose header declares more pixels than are decoded, perhaps a decompression bomb."""
+
+
+class CommandError(Exception):
+    """Why a command stops, and what to do."""
+
+
+class WorkerError(CommandError):
+    """Why the workers cannot train together, and what to do."""
+
+
+def first_names(names: Sequence[str], count: int = 5) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def in_pixels(count: int) -> str:
+    return f"{count} pixel" if count == 1 else f"{count} pixels"

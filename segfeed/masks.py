@@ -1,0 +1,157 @@
+"""The values of a mask: read as they were stored, checked, and turned into the targets of a network."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from segfeed.decode import colours_of, read_bytes, read_stored
+from segfeed.errors import DataError, first_names, in_pixels
+
+Colours = Mapping[tuple[int, int, int], int]  # RGB, 0–255 each, to a class index
+
+
+def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
+    """Read a mask file as it was stored, uint8 (H, W, 1): no scaling, no smoothing.
+
+    A palette file (Pascal VOC) gives its indices. With `colours`, a table of RGB colour to class
+    index, each pixel gives the index of its colour. Raises DataError for a file that is missing,
+    empty, unreadable or larger than `MAX_PIXELS`, for values above 255, for colour without a table
+    and for a colour that is not in it, and for transparency.
+    """
+    data = read_bytes(path)
+    stored = read_stored(path, data)
+    if colours is None:
+        return one_value_a_pixel(path, stored)
+    _check_opaque(path, stored)
+    rgb = colours_of(path, data, stored)
+    if rgb.dtype != np.uint8:
+        raise DataError(f"{path}: {rgb.dtype} colours up to {rgb.max()}, expected 8-bit. Save the mask with 8 bits.")
+    classes, known = classes_of_colours(colour_codes(rgb), colours)
+    if not known.all():
+        row, column = (int(places[0]) for places in (~known).nonzero())
+        colour = tuple(rgb[row, column].tolist())
+        raise DataError(
+            f"{path}: the colour {colour} of the pixel in row {row}, column {column}, is no class "
+            f"({in_pixels(np.sum(~known))} of unknown colour). Add it to `colours`, or save the mask as PNG, "
+            f"without smoothing, in the colours of the table."
+        )
+    return classes[..., None]
+
+
+def one_value_a_pixel(path: str | Path, mask: np.ndarray) -> np.ndarray:
+    """Make uint8 (H, W, 1) of a mask as stored; DataError where that would lose something."""
+    _check_opaque(path, mask)
+    if mask.ndim == 3:
+        if (mask != mask[..., :1])[..., :3].any():
+            raise DataError(
+                f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "
+                f"Save it as a grey or palette PNG that holds 0/255 or the class index, "
+                f"or say with `colours` which colour is which class."
+            )
+        mask = mask[..., 0]
+    if mask.dtype != np.uint8 and (mask != mask.astype(np.uint8)).any():
+        found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
+        raise DataError(f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.")
+    return mask.astype(np.uint8, copy=False)[..., None]
+
+
+def _check_opaque(path: str | Path, mask: np.ndarray) -> None:
+    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
+        raise DataError(
+            f"{path}: {np.mean(mask[..., 3] < 255):.1%} of the mask's pixels are transparent, and what lies there "
+            f"is not said. Save it without an alpha channel."
+        )
+
+
+# --- Colours ---------------------------------------------------------------------------------
+
+
+def colour_codes(rgb: np.ndarray) -> np.ndarray:
+    """Each colour, RGB on the last axis, as one number 0xRRGGBB."""
+    return rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+
+
+def classes_of_colours(codes: np.ndarray, colours: Colours) -> tuple[np.ndarray, np.ndarray]:
+    """The class index of each colour code, uint8, and whether the table holds that colour; both of one shape."""
+    table = sorted((int(colour_codes(np.array(colour))), index) for colour, index in colours.items())
+    keys, indices = np.array([code for code, _ in table]), np.array([index for _, index in table], np.uint8)
+    places = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    return indices[places], keys[places] == codes
+
+
+def read_colours(path: str | Path) -> Colours:
+    """Read a table of colours from a CSV file without a header, rows of red,green,blue,class, 0–255 each.
+
+    Raises DataError for a file that cannot be read, a row of other content, and a colour of two classes.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel begins a file with a mark
+            rows = list(csv.reader(file))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: no text in UTF-8. Save the table as CSV in UTF-8.") from None
+    table: dict[tuple[int, int, int], int] = {}
+    for row in rows:
+        values = [int(word) if word.strip().isdecimal() else 256 for word in row]
+        if len(values) != 4 or max(values) > 255:
+            raise DataError(f"{path}: the row {row} is not red,green,blue,class in numbers of 0–255. Correct it.")
+        red, green, blue, index = values
+        if table.setdefault((red, green, blue), index) != index:
+            raise DataError(
+                f"{path}: the colour {red},{green},{blue} has the classes {table[red, green, blue]} and {index}. "
+                f"Keep one of the rows."
+            )
+    if not table:
+        raise DataError(f"{path}: no row of red,green,blue,class. Write one for each class.")
+    return table
+
+
+# --- Check, encode, decode -------------------------------------------------------------------
+
+
+def check_mask(mask: np.ndarray, n_classes: int = 1, ignore: int | None = None) -> None:
+    """Raise DataError, with how many pixels have which value, unless a mask as stored keeps the contract.
+
+    `n_classes=1`: 0 is ground, and 1 or 255 (one of them in a file) is the object.
+    `n_classes=k` > 1: the values are class indices 0…k-1.
+    `ignore`: one more value, for pixels of which nobody knows the class (void).
+    """
+    if ignore is None and (
+        mask.max() < max(2, n_classes) or (n_classes == 1 and (mask + np.uint8(1)).max() <= 1)  # 255 + 1 is 0
+    ):
+        return
+    counts = np.bincount(mask.ravel(), minlength=256)
+    allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] and ignore != 255 else 1)
+    unexpected = [value for value in np.flatnonzero(counts) if value not in allowed and value != ignore]
+    if unexpected:
+        found = first_names([f"{value} ({in_pixels(counts[value])})" for value in unexpected])
+        expected = "0 and 255, or 0 and 1" if n_classes == 1 else f"class indices 0 to {n_classes - 1}"
+        void = "" if ignore is None else f", and {ignore} for void"
+        raise DataError(
+            f"the mask holds {found}; expected {expected}{void}. "
+            f"Save it as PNG, never as JPEG, resize it by the nearest pixel, and check n_classes={n_classes}."
+        )
+
+
+def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
+    """Turn a mask as stored, uint8 (H, W, 1), into float32 targets of 0 and 1.
+
+    One class gives (H, W, 1); more give one-hot, (H, W, n_classes). DataError as in `check_mask`.
+    """
+    check_mask(mask, n_classes)
+    if n_classes == 1:
+        return (mask > 0).astype(np.float32)
+    return np.eye(n_classes, dtype=np.float32)[mask[..., 0]]
+
+
+def mask_classes(mask: np.ndarray) -> np.ndarray:
+    """Class indices, int (H, W), of a mask of indices, of 0/255, of probabilities or one-hot."""
+    if mask.shape[-1] > 1:
+        return mask.argmax(axis=-1)
+    mask = mask[..., 0]
+    return (mask >= 0.5).astype(int) if mask.dtype.kind == "f" or mask.max() == 255 else mask.astype(int)

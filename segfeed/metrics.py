@@ -1,0 +1,64 @@
+"""How a model is judged: intersection over union of each class, beside a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    from segfeed.generator import DataGenerator
+
+
+class ClassScore(NamedTuple):
+    """IoU of one class over a whole set, beside that of a model that always says ground (class 0)."""
+
+    name: str
+    iou: float
+    baseline: float
+
+
+def iou_per_class(model: keras.Model, generator: DataGenerator, names: Sequence[str]) -> list[ClassScore]:
+    """Intersection over union of each class, over all pixels of all batches together.
+
+    IoU = TP / (TP + FP + FN) (Jaccard, 1901), counted in one confusion matrix: not a mean over
+    batches, which would weigh a batch with few coin pixels like one with many. Void pixels, and those
+    with the weight 0, do not count. Probabilities of a
+    single class are cut at 0.5; of several, the largest wins. A class that the set does not hold
+    scores 0. `names`: ("ground", "coin"), or one for each class index.
+    """
+    if len(names) != max(2, generator.n_classes):
+        raise ValueError(f"{len(names)} names for {max(2, generator.n_classes)} classes: {', '.join(names)}.")
+
+    def metric(index: int) -> keras.metrics.IoU:
+        if generator.n_classes == 1:
+            return keras.metrics.BinaryIoU([index])
+        return keras.metrics.OneHotIoU(generator.n_classes, [index])
+
+    scores = [metric(index) for index in range(len(names))]
+    baselines = [metric(index) for index in range(len(names))]
+    for images, masks, *weights in generator:
+        predicted = model.predict_on_batch(images)
+        known = weights[0] > 0 if weights else None
+        ground = np.zeros_like(masks)
+        if generator.n_classes > 1:
+            ground[..., 0] = 1
+        for score, baseline in zip(scores, baselines, strict=True):
+            score.update_state(masks, predicted, known)
+            baseline.update_state(masks, ground, known)
+    return [
+        ClassScore(name, float(score.result()), float(baseline.result()))
+        for name, score, baseline in zip(names, scores, baselines, strict=True)
+    ]
+
+
+def make_iou(n_classes: int) -> keras.metrics.Metric:
+    """Keras' IoU of the object, or the mean over several classes, for `compile(weighted_metrics=...)`.
+
+    It counts in float32: as integers, sample weights would be cut to whole numbers.
+    """
+    if n_classes == 1:
+        return keras.metrics.BinaryIoU([1], name="iou", dtype="float32")
+    return keras.metrics.OneHotMeanIoU(n_classes, name="iou", dtype="float32")

@@ -1,0 +1,59 @@
+"""The U-Net of segmentation_models, ready for a small data set."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import keras
+
+
+def build_unet(
+    backbone: str = "resnet34",
+    n_classes: int = 1,
+    img_size: int | tuple[int, int] = 128,
+    n_channels: int = 3,
+    encoder_weights: str | None = None,
+    momentum: float = 0.9,
+) -> keras.Model:
+    """Build the U-Net of `segmentation_models`: (B, H, W, n_channels) → probabilities (B, H, W, n_classes).
+
+    The last layer is a sigmoid for one class and a softmax for more. `momentum` goes to every
+    batch normalisation: with Keras' 0.99 the averages that validation uses need some 500 steps to
+    leave their start values, more than a small data set has. `encoder_weights="imagenet"` loads
+    weights that expect what `segmentation_models.get_preprocessing(backbone)` returns, so hand that
+    to the generator as `preprocess`.
+
+    Raises ValueError for a size that five halvings do not divide, and FileNotFoundError, with the
+    file's name and its place, when the weights are neither on this computer nor can be fetched.
+    """
+    os.environ.setdefault("SM_FRAMEWORK", "tf.keras")  # read at the import; without it the import fails
+    import segmentation_models as sm  # an extra of segfeed
+
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    if height % 32 or width % 32:
+        raise ValueError(f"img_size is {height}×{width}: the U-Net halves it five times, so use multiples of 32.")
+    try:
+        model = sm.Unet(
+            backbone,
+            input_shape=(height, width, n_channels),
+            classes=n_classes,
+            activation="sigmoid" if n_classes == 1 else "softmax",
+            encoder_weights=encoder_weights,
+        )
+    except Exception as error:
+        fetch = re.search(r"URL fetch failure on (\S+?):? ", str(error))
+        if fetch is None:
+            raise
+        name = fetch[1].rpartition("/")[2]
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras"), "models").expanduser()
+        raise FileNotFoundError(
+            f"The {encoder_weights} weights of {backbone} are not on this computer and cannot be fetched. "
+            f"Fetch {name} where there is a network and put it into {folder}, "
+            f"or train from random weights with encoder_weights=None."
+        ) from error
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
+    return model

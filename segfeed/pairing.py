@@ -1,0 +1,142 @@
+"""Which image belongs to which mask, how pairs are split, and a pair read from its two files."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segfeed.decode import read_image_and_size
+from segfeed.errors import DataError, first_names
+from segfeed.files import file_name, files_by_stem
+from segfeed.masks import Colours, read_mask
+
+
+class Pair(NamedTuple):
+    """An image and its mask: two files with the same stem."""
+
+    stem: str
+    image: Path
+    mask: Path
+
+
+class Pairs(Sequence[Pair]):
+    """Pairs as stems and suffixes: a million take about 25 MB. A `Pair` is made when it is asked for."""
+
+    def __init__(self, imgs_dir: Path, masks_dir: Path, stems: list[str], images: list[str], masks: list[str]):
+        self._folders = str(imgs_dir), str(masks_dir)
+        self._stems, self._images, self._masks = stems, images, masks
+
+    def __len__(self) -> int:
+        return len(self._stems)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        image, mask = self.files(index)
+        return Pair(self._stems[index], Path(image), Path(mask))
+
+    def files(self, index: int) -> tuple[str, str]:
+        """The paths of image and mask."""
+        stem = self._stems[index]
+        return (
+            f"{self._folders[0]}{os.sep}{file_name(stem, self._images[index])}",
+            f"{self._folders[1]}{os.sep}{file_name(stem, self._masks[index])}",
+        )
+
+
+def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] | None = None) -> Pairs:
+    """Match the images of one folder with the masks of another by stem.
+
+    `ids` are stems or names of image files ("0007" or "0007.jpg") and fix the order; without them every file
+    of both folders takes part, sorted by stem. Hidden files are passed over, and names are compared
+    in one Unicode form (NFC), because macOS may store another than the one you type.
+
+    Raises DataError for an image without a mask (or a mask without an image, when there are no
+    `ids`), two files for one stem, an id given twice, and when there is nothing to pair.
+    """
+    imgs_dir, masks_dir = Path(imgs_dir), Path(masks_dir)
+    files = files_by_stem(imgs_dir)
+    if ids is None:
+        stems = sorted(files.keys() | files_by_stem(masks_dir).keys())
+    else:
+        names = (unicodedata.normalize("NFC", str(name)) for name in ids)
+        stems = [name if name in files else _stem_of_image(name, files) for name in names]
+    if not stems:
+        raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
+    images = _match("image", imgs_dir, files, stems)
+    del files  # a million names are 100 MB: one folder at a time
+    if len(set(stems)) < len(stems):
+        stem, times = Counter(stems).most_common(1)[0]
+        raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
+    return Pairs(imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, files_by_stem(masks_dir), stems))
+
+
+def _stem_of_image(name: str, files: dict[str, str]) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem in files and dot + suffix in files[stem].split("/") else name
+
+
+def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> list[str]:
+    missing = [stem for stem in stems if stem not in files]
+    if missing:
+        near = next((stem for stem in files if _longer(stem, missing[0]) or _longer(missing[0], stem)), None)
+        renamed = f"; or, if {missing[0]!r} belongs to {near!r}, give them one name" if near is not None else ""
+        raise DataError(
+            f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {first_names(missing)}. "
+            f"An image and its mask have the same name up to the extension: "
+            f"add the {kind}, or leave the id out{renamed}."
+        )
+    found = [files[stem] for stem in stems]
+    for rest in set(found):
+        if "/" in rest:
+            stem = stems[found.index(rest)]
+            names = sorted(file_name(stem, part) for part in rest.split("/"))
+            raise DataError(
+                f"{len(names)} {kind} files in {folder} for the id {stem!r}: {first_names(names)}. Keep one of them."
+            )
+    return found
+
+
+def _longer(stem: str, by: str) -> bool:
+    """Whether a stem is another with an addition, as in 0007_mask."""
+    return stem.startswith(by) and stem[len(by) : len(by) + 1] in set("_-. ")
+
+
+def split_ids(ids: Iterable[str], *sizes: int, seed: int = 0) -> list[list[str]]:
+    """Shuffle `ids` by `seed` and cut off a part of each size; the rest comes first.
+
+    `train, validation = split_ids(ids, 69)` sets 69 aside. The order in which `ids` come does not
+    matter, so a split is the same on every disk. Pictures of one scene must stay in one part: give
+    one id per scene then. Raises ValueError when a part, or the rest, would be empty.
+    """
+    names = sorted(ids)
+    if len(set(names)) < len(names):
+        raise ValueError(f"the id {Counter(names).most_common(1)[0][0]!r} is given twice: it would be in two parts.")
+    if min(sizes, default=0) < 1 or sum(sizes) >= len(names):
+        raise ValueError(f"{len(names)} ids cannot give parts of {sizes} and a rest: every part needs at least one id.")
+    order = np.random.default_rng(seed).permutation(len(names))
+    ends = np.cumsum([len(names) - sum(sizes), *sizes])
+    return [[names[i] for i in part] for part in np.split(order, ends[:-1])]
+
+
+def read_pair(
+    pair: Pair, for_size: tuple[int, int] | None = None, colours: Colours | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image, uint8 (H, W, 3), and its mask, uint8 (H, W, 1); DataError if the files' sizes differ.
+
+    `for_size` as in `read_image`; the mask comes whole. `colours` as in `read_mask`.
+    """
+    (image, size), mask = read_image_and_size(pair.image, for_size), read_mask(pair.mask, colours)
+    if size != mask.shape[:2]:
+        raise DataError(
+            f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "
+            f"Make the mask again from this image; "
+            f"if the two are turned against each other, look at the image's EXIF orientation."
+        )
+    return image, mask

@@ -1,0 +1,10 @@
+"""Train a U-Net on a folder of images and a folder of masks: what `segfeed train` does.
+
+The defaults are those of the article of 2019 that this course grew out of. Where TF_CONFIG says so (see
+`segfeed.distributed`), several machines train one model together, each with this command.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
+os.environ.setdefault("SM_FRAMEWORK", "tf.keras")  # read when segmentation_models is imported

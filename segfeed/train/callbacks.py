@@ -1,0 +1,127 @@
+"""The callbacks of a training run: saving, resuming, the learning rate, and the time of an epoch."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segfeed.atomic import write_atomically
+from segfeed.train.checkpoint import RunCheckpoint
+
+
+class SaveCheckpoint(keras.callbacks.Callback):
+    """After each epoch saves the model and the callbacks `others`, then writes the logs; must be the last callback."""
+
+    def __init__(self, checkpoint: RunCheckpoint, output: Path, others: Sequence[keras.callbacks.Callback]):
+        super().__init__()
+        self.checkpoint, self.output, self.others = checkpoint, output, others
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
+        self.writers = {
+            name: tf.summary.create_file_writer(str(self.output / "tensorboard" / name))
+            for name in ("training", "validation")
+        }
+        self._log(self.checkpoint.content["history"])
+        self.begun = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        history = self.checkpoint.content["history"]
+        history.append({"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}})
+        self.checkpoint.content["seconds"] += time.monotonic() - self.begun
+        self.begun = time.monotonic()
+        self.checkpoint.save(self.model, epoch + 1, self.others, finished=self.model.stop_training)
+        self._log(history[-1:])
+
+    def _log(self, rows: list[dict[str, float]]) -> None:
+        """The whole CSV file, and some rows for TensorBoard, which is not needed to write them."""
+
+        def write(part: Path) -> None:
+            with open(part, "w", newline="", encoding="utf-8") as file:
+                history = self.checkpoint.content["history"]
+                writer = csv.DictWriter(file, history[0].keys() if history else ["epoch"])
+                writer.writeheader()
+                writer.writerows(history)
+
+        write_atomically(self.output / "log.csv", write)
+        for row in rows:
+            for key, value in [item for item in row.items() if item[0] != "epoch"]:
+                with self.writers["validation" if key.startswith("val_") else "training"].as_default():
+                    tf.summary.scalar(key.removeprefix("val_"), value, int(row["epoch"]))
+        for writer in self.writers.values():
+            writer.flush()
+
+
+class RestoreCallbacks(keras.callbacks.Callback):
+    """Restores the saved state of the callbacks `others`, and gives each epoch random numbers of its own."""
+
+    def __init__(self, saved: dict[str, Any], others: Sequence[keras.callbacks.Callback], seed: int):
+        super().__init__()
+        self.saved, self.others, self.seed = saved, others, seed
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        for callback in self.others:  # Keras has just reset them
+            vars(callback).update(self.saved.get(type(callback).__name__, {}))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Seed what dropout and similar layers draw: Keras stores their states in no file."""
+        states = (variable for variable in self.model.variables if variable.path.endswith("seed_generator_state"))
+        for number, variable in enumerate(states):
+            rng = np.random.default_rng([self.seed, epoch, number + 1])
+            variable.assign(rng.integers(2**31, size=2))
+
+
+class LearningRateDecay(keras.callbacks.Callback):
+    """The `decay` of Keras 2, rate / (1 + decay * steps), set at the beginning of each epoch.
+
+    It multiplies what the rate is by then, so it can be combined with ReduceLROnPlateau.
+    """
+
+    def __init__(self, decay: float, steps: int):
+        super().__init__()
+        self.decay, self.steps = decay, steps
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if epoch:
+            optimizer = self.model.optimizer
+            before, now = (1 + self.decay * self.steps * number for number in (epoch - 1, epoch))
+            optimizer.learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate)) * before / now
+
+
+class EpochTimer(keras.callbacks.Callback):
+    """Says how long an epoch takes, from the time of some steps after the first two."""
+
+    SKIPPED, TIMED = 2, 5
+
+    def __init__(self, steps: int, validation_steps: int):
+        super().__init__()
+        self.steps, self.validation_steps = steps, validation_steps
+        self.timed = min(self.TIMED, self.steps - self.SKIPPED)
+        self.seen = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.seen += 1
+        if self.seen == self.SKIPPED:
+            self.begun = time.monotonic()
+        if self.timed > 0 and self.seen == self.SKIPPED + self.timed:
+            step = (time.monotonic() - self.begun) / self.timed
+            seconds = step * (self.steps + self.validation_steps / 3)
+            print(f"\nAn epoch takes about {_duration(seconds)}: {step:.2f} s a step, measured in {self.timed} steps.")
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

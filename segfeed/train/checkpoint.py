@@ -1,0 +1,104 @@
+"""Saves a checkpoint after every epoch; a run that was killed resumes from the last.
+
+A run can be killed at any moment, even while it saves. It resumes with the same weights, optimizer,
+callbacks and history, and ends with the same weights as a run that was not killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from segfeed.atomic import sync, write_atomically, write_json
+from segfeed.errors import DataError
+from segfeed.files import raw_bytes
+
+
+class RunCheckpoint:
+    """What a run needs to resume: `state.json`, and the models that it names.
+
+    The models are written first, under new names. Then `state.json` is replaced atomically. Then models that
+    it no longer names are deleted. So it names complete files at every moment.
+    """
+
+    CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
+
+    def __init__(self, output: Path, content: dict[str, Any]):
+        self.folder, self.content = output / "checkpoints", content
+
+    @classmethod
+    def read(cls, output: Path) -> RunCheckpoint | None:
+        path = output / "checkpoints" / "state.json"
+        return cls(output, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    @classmethod
+    def begin(cls, output: Path, content: dict[str, Any], model: keras.Model) -> RunCheckpoint:
+        """Make the folder of a new run, in place of an old one, once its first model is saved."""
+        part, old = (output.with_name(f".{output.name}.{name}") for name in ("part", "old"))
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+        (part / "checkpoints").mkdir(parents=True)
+        content |= {"history": [], "best": None, "seconds": 0.0}
+        cls(part, content).save(model, 0)
+        if output.exists():
+            os.replace(output, old)
+        os.replace(part, output)
+        sync(output.parent)
+        shutil.rmtree(old, ignore_errors=True)
+        return cls(output, content)
+
+    def save(self, model: keras.Model, epochs: int, callbacks: Sequence[Any] = (), finished: bool = False) -> None:
+        """After `epochs` epochs; `finished` if the training has stopped by itself, and no other will follow."""
+        name = f"epoch-{epochs:04d}.keras"
+        write_atomically(self.folder / name, model.save)
+        history = self.content["history"]
+        best = self.content["best"]
+        if not history or _rank(history[-1]) > _rank(history[best["epoch"] - 1] if best["epoch"] else {}):
+            best = {"epoch": epochs, "file": name}
+        kept = {type(c).__name__: {k: vars(c)[k] for k in self.CALLBACK_STATE if k in vars(c)} for c in callbacks}
+        self.content |= {"epochs": epochs, "file": name, "best": best, "callbacks": kept, "finished": finished}
+        write_json(self.folder / "state.json", self.content)
+        for path in self.folder.iterdir():
+            if path.name not in ("state.json", name, best["file"]):
+                path.unlink()
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """How far it has come, for those who train on."""
+        return {key: self.content[key] for key in ("epochs", "callbacks", "finished")}
+
+    @classmethod
+    def message(cls, output: Path) -> str:
+        checkpoint = cls.read(output)
+        if checkpoint is None or not checkpoint.content["epochs"]:
+            return "No epoch is saved yet; the same command begins again."
+        epochs = checkpoint.content["epochs"]
+        return f"Epoch {epochs} is saved; the same command goes on after it, or with --epochs {epochs} scores the best."
+
+    def load(self, which: str = "last") -> keras.Model:
+        name = self.content["file"] if which == "last" else self.content["best"]["file"]
+        return keras.models.load_model(self.folder / name, compile=which == "last", safe_mode=True)
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    """The best epoch has the highest IoU of the validation; among equals, the lowest loss."""
+    return row.get("val_iou", -1.0), -row.get("val_loss", float("inf"))
+
+
+def checksum(files: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files; of those in shards the same as of the files."""
+    whole = hashlib.sha256()
+    for path in files:
+        try:
+            digest = hashlib.sha256(raw_bytes(path)).hexdigest()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}). Check the permissions.") from None
+        whole.update(f"{path.name} {digest}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,79 @@
+"""The data of a training run: audited, split, and made into generators."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import segmentation_models as sm
+
+from segfeed.audit import FATAL_FINDINGS, audit
+from segfeed.distributed.replicas import Replicas, ShardedBatches
+from segfeed.errors import CommandError
+from segfeed.generator import DataGenerator
+from segfeed.losses import balanced_weights
+from segfeed.pairing import split_ids
+from segfeed.transforms import flip_and_turn
+
+
+class Data(NamedTuple):
+    train: DataGenerator | ShardedBatches
+    validation: DataGenerator | ShardedBatches
+
+
+def audit_or_stop(arguments: argparse.Namespace) -> None:
+    """Print what the audit finds; CommandError for what would stop the training."""
+    options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
+    try:
+        findings = audit(arguments.images, arguments.masks, **options)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    first = {finding.kind: finding for finding in reversed(findings)}
+    for kind, count in Counter(finding.kind for finding in findings).items():
+        print(f"audit: {kind} ({count}); the first: {first[kind].file}, {first[kind].measured}. {first[kind].cure}")
+    print(f"audit: {len(findings)} findings")
+    fatal = [finding for finding in findings if finding.kind in FATAL_FINDINGS]
+    if fatal:
+        raise CommandError(
+            f"{len(fatal)} of the findings would stop the training. Repair these files first; "
+            f"`segfeed audit {arguments.images} {arguments.masks}` lists them all."
+        )
+
+
+def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Replicas | None = None) -> Data:
+    count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
+    if count > len(ids) / 2:
+        raise CommandError(
+            f"{count} validation images are more than half of the {len(ids)} images: give --validation 0.2, "
+            f"a fifth of them, or a number up to {len(ids) // 2}."
+        )
+    train_ids, validation_ids = split_ids(ids, count, seed=arguments.seed)
+    common: dict[str, Any] = {
+        "imgs_dir": arguments.images,
+        "masks_dir": arguments.masks,
+        "batch_size": arguments.batch,
+        "img_size": arguments.size,
+        "n_classes": arguments.classes,
+        "colours": arguments.colours,
+        "ignore": arguments.ignore,
+        "seed": arguments.seed,
+    }
+    weights = balanced_weights(DataGenerator(train_ids, shuffle=False, **common)) if arguments.balanced else None
+    if arguments.encoder_weights != "none":
+        common["preprocess"] = sm.get_preprocessing(arguments.backbone)
+    augment = flip_and_turn if arguments.augment else None
+
+    def train(shard: tuple[int, int] = (0, 1)) -> DataGenerator:
+        return DataGenerator(train_ids, augment=augment, class_weights=weights, shard=shard, **common)
+
+    def validation(shard: tuple[int, int] = (0, 1)) -> DataGenerator:
+        """No class weights: they shape the training loss, not the validation."""
+        return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
+
+    return (
+        Data(train(), validation())
+        if replicas is None
+        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas))
+    )

@@ -1,0 +1,69 @@
+"""What the user asks for: checked, compared with an earlier run, and with the other workers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import segmentation_models as sm
+
+from segfeed.errors import CommandError
+from segfeed.train.checkpoint import RunCheckpoint
+from segfeed.train.evaluate import versions
+
+NOT_COMPARED = {"images", "masks", "output", "overwrite"}  # what the files hold counts, not where they lie
+
+
+def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All arguments by name, as JSON keeps them; CommandError for one out of its range."""
+    for name, least in {"batch": 1, "epochs": 1, "lr_patience": 1, "patience": 1, "seed": 0, "classes": 1}.items():
+        if getattr(arguments, name) < least:
+            raise CommandError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}: give at least {least}.")
+    if not arguments.learning_rate > 0 or not arguments.decay >= 0:
+        raise CommandError("--learning-rate must be above 0, and --decay at least 0.")
+    if arguments.backbone not in (names := sm.get_available_backbone_names()):
+        raise CommandError(f"--backbone is {arguments.backbone}: give one of {', '.join(sorted(names))}.")
+    if arguments.augment and arguments.size[0] != arguments.size[1]:
+        raise CommandError(
+            "--augment turns images by quarters, which needs a square: give one --size, or leave it out."
+        )
+    options = {key: value for key, value in vars(arguments).items() if key != "command"}
+    options["colours"] = arguments.colours and [[*colour, index] for colour, index in arguments.colours.items()]
+    return json.loads(json.dumps(options, default=lambda path: str(path.resolve())))
+
+
+def find_checkpoint(
+    arguments: argparse.Namespace, options: dict[str, Any], data: str, pairs: int
+) -> RunCheckpoint | None:
+    """The checkpoint to resume from, or None to begin; CommandError when the folder is taken."""
+    output = arguments.output
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    checkpoint = RunCheckpoint.read(output)
+    if checkpoint is None:
+        raise CommandError(f"{output} holds files that are no run of this program: give another --output.")
+    old = checkpoint.content
+    differences = [
+        f"--{name.replace('_', '-')} was {old['options'].get(name)} and is {value}"
+        for name, value in options.items()
+        if name not in NOT_COMPARED | {"epochs"} and old["options"].get(name) != value
+    ]
+    if arguments.epochs < old["epochs"]:
+        differences.append(f"--epochs is {arguments.epochs}, and {old['epochs']} are trained")
+    if old["data"] != {"sha256": data, "pairs": pairs}:
+        differences.append(f"images or masks have changed ({old['data']['pairs']} pairs then, {pairs} now)")
+    if (differences or (output / "run.json").is_file()) and arguments.overwrite:
+        return None
+    if differences:
+        raise CommandError(
+            f"{output} holds another run: {'; '.join(differences)}. "
+            f"Give another --output, or --overwrite to replace it."
+        )
+    return checkpoint
+
+
+def worker_info(options: dict[str, Any], data: str, pairs: int) -> dict[str, Any]:
+    """What must be the same for all workers that train together."""
+    settings = {f"--{key.replace('_', '-')}": value for key, value in options.items() if key not in NOT_COMPARED}
+    return settings | {"the data": f"{pairs} pairs, SHA-256 {data[:12]}…"} | versions()

@@ -1,0 +1,156 @@
+"""One training run, from the command to the best model; a run that was interrupted goes on."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import re
+import sys
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from segfeed.distributed.cluster import ClusterSpec, differences, rendezvous
+from segfeed.distributed.replicas import ShardedBatches, make_replicas
+from segfeed.distributed.trainer import DistributedTrainer
+from segfeed.errors import CommandError, DataError, WorkerError
+from segfeed.losses import CrossEntropyDice
+from segfeed.metrics import make_iou
+from segfeed.models import build_unet
+from segfeed.pairing import find_pairs
+from segfeed.train.callbacks import EpochTimer, LearningRateDecay, RestoreCallbacks, SaveCheckpoint
+from segfeed.train.checkpoint import RunCheckpoint, checksum
+from segfeed.train.data import Data, audit_or_stop, make_data
+from segfeed.train.evaluate import evaluate_best, evaluated_epochs
+from segfeed.train.options import check_options, find_checkpoint, worker_info
+
+
+def train(arguments: argparse.Namespace, command: str) -> None:
+    """Train, or go on training, as the arguments of `segfeed train` say; `command` is what the user typed.
+
+    Raises KeyboardInterrupt when interrupted, and CommandError or DataError for what must be changed first;
+    each with what is saved of the run, if it has begun.
+    """
+    try:
+        _run(arguments, command)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(RunCheckpoint.message(arguments.output)) from None
+    except (CommandError, DataError):
+        raise
+    except Exception as error:
+        # raised in the generator it comes through TensorFlow as the text of another error
+        wrapped = re.search(r"DataError: (.+?)(?=\nTraceback|\n\n|\Z)", str(error), re.DOTALL)
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
+        gone = isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError)
+        saved = RunCheckpoint.message(arguments.output)
+        if gone and os.environ.get("TF_CONFIG"):
+            saved = saved.replace("the same", "start all workers again: the same")
+            raise WorkerError(f"another worker is gone. {saved}") from None
+        if full:
+            raise CommandError(f"the disk of {arguments.output} is full. Make room on it. {saved}") from None
+        if wrapped:
+            raise CommandError(f"{wrapped[1]} {saved}") from None
+        raise
+
+
+def _run(arguments: argparse.Namespace, command: str) -> None:
+    options = check_options(arguments)
+    cluster = ClusterSpec.read()
+    pairs = find_pairs(arguments.images, arguments.masks)
+    data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
+    settings, checkpoint, progress = worker_info(options, data_sum, len(pairs)), None, {}
+    if cluster.rank == 0:  # the others have the same data, and write nothing
+        try:
+            checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
+            if checkpoint is None:
+                audit_or_stop(arguments)
+                progress = {"epochs": 0, "callbacks": {}, "finished": False, "evaluated": 0}
+            else:
+                checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
+                progress = checkpoint.progress | {"evaluated": evaluated_epochs(arguments.output)}
+        except CommandError as error:
+            rendezvous(cluster, {"stop": str(error)})
+            raise
+    workers = rendezvous(cluster, {"progress": progress, "settings": settings})
+    if stop := workers[0].get("stop"):
+        raise CommandError(f"worker 0 stopped: {stop}")
+    if different := differences([worker["settings"] for worker in workers]):
+        raise WorkerError(f"the workers differ: {'; '.join(different)}. Start all with the same command and data.")
+    progress = workers[0]["progress"]
+    trained = progress["finished"] or progress["epochs"] == arguments.epochs
+    if trained and progress["epochs"] == progress["evaluated"]:
+        print(f"{arguments.output} holds this run, complete after epoch {progress['epochs']}: nothing to do. "
+              "--overwrite trains it again.")  # fmt: skip
+        return
+    keras.utils.set_random_seed(arguments.seed)
+    tf.config.experimental.enable_op_determinism()
+    replicas = make_replicas(cluster)
+    try:
+        data = make_data(arguments, [pair.stem for pair in pairs], replicas)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if checkpoint is None and cluster.rank == 0:
+        content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
+        checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments))
+    # loads from disk even when fresh, so that fresh and resumed runs share one path
+    first = checkpoint.load() if checkpoint else _make_model(arguments)
+    model = replicas.copy(first, lambda: _make_model(arguments)) if replicas else first
+    print(
+        f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
+        f"{arguments.size[0]}×{arguments.size[1]} pixels; {len(data.train)} steps of {arguments.batch} an epoch, "
+        f"{arguments.epochs} epochs at most; {arguments.backbone}, {model.count_params() / 1e6:.1f} million weights."
+    )
+    if replicas:
+        shared = f"{replicas.n_replicas} replicas of the model share each batch"
+        print(f"Worker {replicas.rank} of {replicas.world}; {shared}.")
+    if progress["epochs"]:
+        print(f"Going on after epoch {progress['epochs']}.")
+    if not trained:
+        _fit(arguments, model, data, checkpoint, progress)
+    if checkpoint:
+        evaluate_best(checkpoint, data, arguments, command)
+    if replicas:
+        replicas.barrier()
+
+
+def _make_model(arguments: argparse.Namespace) -> keras.Model:
+    weights = None if arguments.encoder_weights == "none" else arguments.encoder_weights
+    try:
+        model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
+    except FileNotFoundError as error:
+        raise CommandError(f"{error} Here: --encoder-weights none.") from None
+    iou = make_iou(arguments.classes)  # in `weighted_metrics`, because void pixels have the weight 0
+    model.compile(keras.optimizers.Adam(arguments.learning_rate), CrossEntropyDice(), weighted_metrics=[iou])
+    model.optimizer.build(model.trainable_variables)  # so that all of it is saved
+    return model
+
+
+def _fit(
+    arguments: argparse.Namespace,
+    model: keras.Model,
+    data: Data,
+    checkpoint: RunCheckpoint | None,
+    progress: dict[str, Any],
+) -> None:
+    plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=arguments.lr_patience, verbose=1)
+    stopping = keras.callbacks.EarlyStopping(patience=arguments.patience, verbose=1)
+    stateful = [plateau, stopping]
+    callbacks = [LearningRateDecay(arguments.decay, len(data.train))]
+    callbacks += [EpochTimer(len(data.train), len(data.validation)), *stateful]
+    callbacks.append(RestoreCallbacks(progress["callbacks"], stateful, arguments.seed))
+    if checkpoint:
+        callbacks.append(SaveCheckpoint(checkpoint, arguments.output, stateful))
+    common: dict[str, Any] = {
+        "validation_data": data.validation,
+        "epochs": arguments.epochs,
+        "initial_epoch": progress["epochs"],
+        "callbacks": callbacks,
+        "verbose": 1 if sys.stdout.isatty() else 2,
+    }
+    if isinstance(data.train, ShardedBatches):
+        DistributedTrainer(data.train.replicas, model, make_iou(arguments.classes)).fit(data.train, **common)
+    else:
+        data.train.set_epoch(progress["epochs"])
+        model.fit(data.train, shuffle=False, **common)
