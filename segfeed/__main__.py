@@ -143,7 +143,7 @@ def _audit(arguments: argparse.Namespace, words: str) -> int:
     from segfeed.audit import audit, write_csv
 
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
-    report = audit(arguments.images, arguments.masks, **options)
+    report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
     print(report)
     if arguments.csv:
         write_csv(report, arguments.csv)
@@ -200,12 +200,12 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
     if arguments.verify:
         from segfeed.shards import verify
 
-        problems = verify(folder, progress=True)
+        problems = verify(folder, progress=sys.stderr.isatty())
         print(*problems or [f"{folder}: all contents are those of the files."], sep="\n")
         return 1 if problems else 0
     from segfeed.pack import pack_pairs
 
-    pack_pairs(sources[0], sources[1], folder, arguments.shard_mb, progress=True)
+    pack_pairs(sources[0], sources[1], folder, arguments.shard_mb, progress=sys.stderr.isatty())
     print(f"{folder} is complete: use {folder / 'images'} and {folder / 'masks'} as the folders.")
     return 0
 

@@ -46,9 +46,7 @@ def pack_pairs(
     ]
     if others:
         raise DataError(f"{folder} holds shards of other files: {first_names(others)}. Give another folder.")
-    for shard, part in tqdm(
-        list(zip(shards, parts, strict=True)), "pack", unit="shard", disable=None if progress else True
-    ):
+    for shard, part in tqdm(list(zip(shards, parts, strict=True)), "pack", unit="shard", disable=not progress):
         if not (shard.is_file() and list_path(shard).is_file()):
             _write_shard(shard, pairs, part, [rows[number] for number in part])
 

@@ -105,7 +105,7 @@ def read_list(shard: Path) -> dict[str, Any]:
 def verify(folder: Path, progress: bool = False) -> list[str]:
     """What is wrong with shards, in words: each is read whole, and its SHA-256 compared with that of the files."""
     problems = []
-    for shard in tqdm(Shards(folder).paths, "verify", unit="shard", disable=None if progress else True):
+    for shard in tqdm(Shards(folder).paths, "verify", unit="shard", disable=not progress):
         if problem := problem_of(shard, read_list(shard)["sha256"]):
             problems.append(
                 f"{shard}: {problem}. Delete it and run the command again that packed it: it makes this one again."

@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cache
-import generator
-from generator import DataGenerator
-from pairs import DataError
+from segfeed import DataError, DataGenerator, cache, generator, threads
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOT = 8 * 8 * 4 + 16
@@ -37,8 +34,8 @@ def make(request, folders, tmp_path):
 def reads(monkeypatch):
     """The stems of the pairs that are read from their files."""
     seen = []
-    threads, all_free = generator._threads(os.getpid()), threading.Barrier(generator.CORES)
-    for part in [threads.submit(all_free.wait) for _ in range(generator.CORES)]:
+    pool, all_free = generator._threads(os.getpid()), threading.Barrier(threads.CORES)
+    for part in [pool.submit(all_free.wait) for _ in range(threads.CORES)]:
         part.result()  # nothing is being read ahead for an earlier test
     read_pair = generator.read_pair
 
@@ -215,7 +212,7 @@ def test_a_slot_that_was_written_by_halves_is_read_again(folders, tmp_path, harm
 FILL = """
 import os, sys; sys.path.insert(0, {root!r}); os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
-from generator import DataGenerator
+from segfeed import DataGenerator
 data = DataGenerator({ids!r}, {imgs!r}, {masks!r}, 4, 8, shuffle=False, cache_memory=0, cache_dir={folder!r})
 print("ready", flush=True); sys.stdin.readline()
 for epoch in range({epochs}):

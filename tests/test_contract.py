@@ -1,4 +1,4 @@
-"""The check of other people's Sequences: each fault is found by its promise alone, and the right ones pass."""
+"""The check of other people's Sequences: each fault is found by its check alone, and the right ones pass."""
 
 import io
 import itertools
@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from contract import PROBES, PROMISES, check_sequence, classes_shown, moved, probe_folder, probe_forms, probe_number
-from generator import DataGenerator
-from utils import flip_and_turn, read_image, read_mask
+from segfeed import DataGenerator, flip_and_turn, read_image, read_mask
+from segfeed.check import CHECKS, PROBES, check_sequence, probe_folder
+from segfeed.check.probe import classes_shown, moved, probe_forms, probe_number
 
 SIZE = 16
 
@@ -39,12 +39,12 @@ def probe3(tmp_path_factory):
     return folder
 
 
-def broken(findings):
-    return {finding.promise: finding.words for finding in findings if finding.kept is False}
+def broken(results):
+    return {result.check: result.words for result in results if result.passed is False}
 
 
-def unknown(findings):
-    return {finding.promise for finding in findings if finding.kept is None}
+def unknown(results):
+    return {result.check for result in results if result.passed is None}
 
 
 # --- A right one, and what can be wrong with it -------------------------------------------------
@@ -114,11 +114,11 @@ class Weighted(Right):
 WRONG = {}
 
 
-def wrong(promise, says, **options):
-    """Enter a Sequence that breaks one promise, and what is said of it."""
+def wrong(check, says, **options):
+    """Enter a Sequence that breaks one check, and what is said of it."""
 
     def enter(kind):
-        WRONG[kind.__name__] = kind, promise, says, options
+        WRONG[kind.__name__] = kind, check, says, options
         return kind
 
     return enter
@@ -608,17 +608,17 @@ class HandsOutItsStore(Right):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_fault_breaks_its_promise_alone(probe, name):
-    kind, promise, says, options = WRONG[name]
+    kind, check, says, options = WRONG[name]
     interval = sys.getswitchinterval()
-    findings = check_sequence(lambda: kind(probe), **{"probe": probe, "shuffle": True, **options})
+    results = check_sequence(lambda: kind(probe), **{"probe": probe, "shuffle": True, **options})
     assert sys.getswitchinterval() == interval
-    assert set(broken(findings)) == {promise}
-    assert re.search(says, broken(findings)[promise]), broken(findings)[promise]
-    assert list(PROMISES) == [finding.promise for finding in findings]
+    assert set(broken(results)) == {check}
+    assert re.search(says, broken(results)[check]), broken(results)[check]
+    assert list(CHECKS) == [result.check for result in results]
 
 
 def test_every_promise_is_broken_by_somebody():
-    assert {promise for _, promise, _, _ in WRONG.values()} == set(PROMISES)
+    assert {check for _, check, _, _ in WRONG.values()} == set(CHECKS)
 
 
 # --- Those that are right ----------------------------------------------------------------------
@@ -655,8 +655,8 @@ RIGHT = {
 
 @pytest.mark.parametrize(("kind", "options"), RIGHT.values(), ids=RIGHT)
 def test_a_right_one_keeps_every_promise(probe, kind, options):
-    findings = check_sequence(lambda: kind(probe, **options), probe=probe, shuffle=True)
-    assert {finding.kept for finding in findings} == {True}, findings
+    results = check_sequence(lambda: kind(probe, **options), probe=probe, shuffle=True)
+    assert {result.passed for result in results} == {True}, results
 
 
 GENERATORS = {
@@ -684,18 +684,18 @@ def test_the_generator_keeps_every_promise(probe, probe3, options):
     def make():
         return DataGenerator(ids, folder / "images", folder / "masks", 5, **{"img_size": 32, **options})
 
-    findings = check_sequence(make, n_classes=n_classes, probe=folder, shuffle=options.get("shuffle", True))
-    assert {finding.kept for finding in findings} == {True}, findings
+    results = check_sequence(make, n_classes=n_classes, probe=folder, shuffle=options.get("shuffle", True))
+    assert {result.passed for result in results} == {True}, results
 
 
 def test_what_cannot_be_told_is_not_called_kept(probe):
-    findings = check_sequence(ByTheBook)
-    assert not broken(findings)
-    assert unknown(findings) == {"colour", "all", "order", "together", "errors"}
-    findings = check_sequence(Right(probe))
-    assert not broken(findings)
-    assert unknown(findings) == {"colour", "all", "order", "together", "seed", "errors"}
-    assert "hand in a function" in next(finding.words for finding in findings if finding.promise == "seed")
+    results = check_sequence(ByTheBook)
+    assert not broken(results)
+    assert unknown(results) == {"colour", "all", "order", "together", "errors"}
+    results = check_sequence(Right(probe))
+    assert not broken(results)
+    assert unknown(results) == {"colour", "all", "order", "together", "seed", "errors"}
+    assert "hand in a function" in next(result.words for result in results if result.check == "seed")
 
 
 def test_without_a_probe_a_tail_that_is_lost_is_seen_beyond_the_end():
@@ -703,8 +703,8 @@ def test_without_a_probe_a_tail_that_is_lost_is_seen_beyond_the_end():
         def __len__(self):
             return 3
 
-    findings = check_sequence(Short())
-    assert broken(findings)["all"].startswith("1 of 13 samples never come, with a len of 3")
+    results = check_sequence(Short())
+    assert broken(results)["all"].startswith("1 of 13 samples never come, with a len of 3")
 
 
 # --- Never an exception ------------------------------------------------------------------------
@@ -744,25 +744,25 @@ def replaced(folder, method, error, value, after):
 def test_no_fault_raises_an_exception(probe, method, error, value, after):
     if method == "workers":
         after = 0
-    findings = check_sequence(lambda: replaced(probe, method, error, value, after), probe=probe, patience=5)
-    assert [finding.promise for finding in findings] == list(PROMISES)
-    assert all(isinstance(finding.words, str) and str(finding) for finding in findings)
-    assert not any("no answer" in finding.words for finding in findings)
+    results = check_sequence(lambda: replaced(probe, method, error, value, after), probe=probe, patience=5)
+    assert [result.check for result in results] == list(CHECKS)
+    assert all(isinstance(result.words, str) and str(result) for result in results)
+    assert not any("no answer" in result.words for result in results)
 
 
 @pytest.mark.parametrize("method", ["__len__", "__getitem__"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_is_named_whatever_its_kind(probe, method, error):
-    findings = check_sequence(lambda: replaced(probe, method, error, None, 0), patience=5)
-    ((_, words),) = broken(findings).items()
+    results = check_sequence(lambda: replaced(probe, method, error, None, 0), patience=5)
+    ((_, words),) = broken(results).items()
     assert type(error).__name__ in words or "StopIteration" in words
 
 
 @pytest.mark.parametrize("make", [None, 3, "", [], object(), lambda: None, lambda x: x, type], ids=itertools.count())
 def test_what_is_no_sequence_is_said_to_be_none(make):
-    findings = check_sequence(make)
-    assert set(broken(findings)) == {"made"}
-    assert unknown(findings) == set(PROMISES) - {"made"}
+    results = check_sequence(make)
+    assert set(broken(results)) == {"made"}
+    assert unknown(results) == set(CHECKS) - {"made"}
 
 
 def test_the_damaged_probe_is_whole_again(probe):
@@ -779,7 +779,7 @@ def test_the_global_random_state_is_as_before(probe):
 
 def test_a_finding_reads_as_a_line(probe):
     lines = list(map(str, check_sequence(lambda: RoundsDown(probe), probe=probe)))
-    assert lines[0] == "kept    made: it is a Sequence of Keras."
+    assert lines[0] == "passed  made: it is a Sequence of Keras."
     assert "BROKEN  all: 1 of 13 samples never come, with a len of 3: round len up" in "\n".join(lines)
     assert "?       order: say shuffle=True or shuffle=False." in lines
 

@@ -18,9 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import generator
-from generator import Buffers, DataGenerator
-from utils import DataError, flip_and_turn, read_mask
+from segfeed import DataError, DataGenerator, flip_and_turn, generator, read_mask
+from segfeed.buffers import Buffers
 
 
 @pytest.fixture
@@ -422,7 +421,7 @@ def test_of_two_bad_files_the_first_is_named(tmp_path, write_pair):
 
 FORKED = """
 import os, sys; sys.path.insert(0, {root!r}); os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-from generator import DataGenerator
+from segfeed import DataGenerator
 data = DataGenerator({ids!r}, {imgs!r}, {masks!r}, 4, 8)
 expected = [batch[0].sum() for batch in data]
 data.set_epoch(0)
@@ -436,7 +435,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_process_reads_for_itself(folders):
-    root = str(Path(generator.__file__).parent)
+    root = str(Path(generator.__file__).parents[1])
     code = FORKED.format(root=root, ids=folders.ids, imgs=str(folders.imgs), masks=str(folders.masks))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout == "0\n", done.stderr

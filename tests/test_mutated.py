@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from audit import audit
+from segfeed.audit import audit
 from utils import SAMPLE, DataError, Pair, read_image, read_mask, read_pair
 
 COUNT = 5000
@@ -158,7 +158,7 @@ def read_them(folder, count, seed):
     """Damage and read `count` files below `folder`; returns how many were read and refused, by damage."""
     import resource  # not on Windows
 
-    from generator import DataGenerator
+    from segfeed import DataGenerator
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))

@@ -23,8 +23,9 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-import notebooks as tool  # noqa: E402
 import rejoin  # noqa: E402
+
+import notebooks as tool  # noqa: E402
 
 PATHS = tool.NOTEBOOKS
 TAGS = {"setup", "exercise", "check", "rejoin", "nbval-ignore-output", "raises-exception", "nbval-check-output"}

@@ -1,4 +1,4 @@
-"""Every picture of pictures.py: what it draws, and the line of numbers that says the same."""
+"""Every picture of plots.py: what it draws, and the line of numbers that says the same."""
 
 import io
 import itertools
@@ -12,8 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-import pictures
-from generator import DataGenerator
+from segfeed import DataGenerator, plots
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 OBJECT = np.zeros((12, 16), np.uint8)
@@ -26,11 +25,11 @@ SQUARE[4:16, 4:16] = 1
 
 
 def tint(index, grey=0.5):
-    return 0.6 * np.array(to_rgb(pictures.COLOURS[index - 1])) + 0.4 * grey
+    return 0.6 * np.array(to_rgb(plots.COLOURS[index - 1])) + 0.4 * grey
 
 
 def test_an_overlay_tints_and_outlines_the_object_and_leaves_the_ground():
-    laid = pictures.overlay(np.full((20, 20, 3), 0.5), SQUARE)
+    laid = plots.overlay(np.full((20, 20, 3), 0.5), SQUARE)
     assert laid.shape == (20, 20, 3) and laid.dtype.kind == "f"
     assert np.allclose(laid[:2], 0.5)
     assert np.allclose(laid[10, 10], tint(1))
@@ -39,7 +38,7 @@ def test_an_overlay_tints_and_outlines_the_object_and_leaves_the_ground():
 
 @pytest.mark.parametrize("index", range(1, 7))
 def test_a_class_has_one_colour_in_every_picture(index):
-    assert np.allclose(pictures.overlay(np.full((20, 20, 3), 0.5), SQUARE * np.uint8(index))[10, 10], tint(index))
+    assert np.allclose(plots.overlay(np.full((20, 20, 3), 0.5), SQUARE * np.uint8(index))[10, 10], tint(index))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -47,14 +46,14 @@ def test_a_class_has_one_colour_in_every_picture(index):
 def test_an_overlay_takes_grey_and_colour_in_bytes_and_fractions(channels, dtype):
     image = NOISE[..., :channels] if dtype == np.uint8 else NOISE[..., :channels].astype(dtype) / 255
     before = image.copy()
-    laid = pictures.overlay(image, OBJECT[..., None])
+    laid = plots.overlay(image, OBJECT[..., None])
     assert laid.shape == (12, 16, 3) and 0 <= laid.min() < laid.max() <= 1
     assert np.allclose(laid[-2:], NOISE[-2:, :, :channels] / 255, atol=1e-6)
     assert np.array_equal(image, before)
 
 
 def test_an_empty_mask_leaves_the_image():
-    assert np.allclose(pictures.overlay(NOISE, np.zeros((12, 16, 1), np.uint8)), NOISE / 255)
+    assert np.allclose(plots.overlay(NOISE, np.zeros((12, 16, 1), np.uint8)), NOISE / 255)
 
 
 # --- Pictures ---------------------------------------------------------------------------------
@@ -65,18 +64,18 @@ def titles(picture):
 
 
 def test_a_pair_is_shown_with_its_mask_and_overlay():
-    picture = pictures.plot_pair(NOISE, OBJECT[..., None], name="0007")
+    picture = plots.plot_pair(NOISE, OBJECT[..., None], name="0007")
     assert titles(picture) == ["0007: image", "0007: mask", "0007: overlay"]
     assert picture.text == "0007: 12×16 pixels, 32.8% of them in the mask"
 
 
 def test_every_class_counts_towards_the_share_of_the_mask():
     mask = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16, 1) % 3
-    assert pictures.plot_pair(NOISE, mask).text == "pair: 12×16 pixels, 66.7% of them in the mask"
+    assert plots.plot_pair(NOISE, mask).text == "pair: 12×16 pixels, 66.7% of them in the mask"
 
 
 def test_a_mask_full_of_object_is_not_drawn_like_an_empty_one():
-    full, empty = (pictures.plot_pair(NOISE, np.full((12, 16, 1), value, np.uint8)) for value in (255, 0))
+    full, empty = (plots.plot_pair(NOISE, np.full((12, 16, 1), value, np.uint8)) for value in (255, 0))
     panels = [picture.figure.axes[1].images[0] for picture in (full, empty)]
     bright, dark = (panel.to_rgba(panel.get_array())[..., :3].mean() for panel in panels)
     assert bright > dark + 0.5
@@ -85,7 +84,7 @@ def test_a_mask_full_of_object_is_not_drawn_like_an_empty_one():
 @pytest.mark.parametrize(("count", "panels"), [(1, 1), (4, 4), (5, 8)])
 def test_a_batch_is_shown_with_the_share_of_each_mask(count, panels):
     images, masks = np.stack([NOISE] * count), np.stack([OBJECT[..., None]] * count)
-    picture = pictures.plot_batch(images, masks, [f"p{number}" for number in range(count)])
+    picture = plots.plot_batch(images, masks, [f"p{number}" for number in range(count)])
     assert titles(picture) == [f"p{number}" for number in range(count)] + [""] * (panels - count)
     shares = ", ".join(f"p{number} 32.8%" for number in range(count))
     assert picture.text == f"Share of the pixels in the mask: {shares}"
@@ -93,7 +92,7 @@ def test_a_batch_is_shown_with_the_share_of_each_mask(count, panels):
 
 def test_a_batch_without_masks_is_shown_with_the_mean_of_each_channel():
     images = np.stack([np.full((12, 16, 3), (10, 20, 30), np.uint8), np.full((12, 16, 3), 7, np.uint8)])
-    picture = pictures.plot_batch(images, None, ["a", "b"])
+    picture = plots.plot_batch(images, None, ["a", "b"])
     assert titles(picture) == ["a", "b"]
     assert np.array_equal(picture.figure.axes[0].images[0].get_array(), images[0])
     assert picture.text == "Mean of each channel: a [10. 20. 30.], b [7. 7. 7.]"
@@ -101,7 +100,7 @@ def test_a_batch_without_masks_is_shown_with_the_mean_of_each_channel():
 
 def test_the_curves_of_a_training_and_its_validation_are_drawn_together():
     history = {"loss": [0.9, 0.5], "iou": [0.1, 0.2], "val_loss": [1.0, 0.7], "val_iou": [0.0, 0.3], "rate": [1, 1e-4]}
-    picture = pictures.plot_history(history)
+    picture = plots.plot_history(history)
     assert titles(picture) == ["loss", "iou", "rate"]
     drawn = [[list(line.get_ydata()) for line in axis.lines] for axis in picture.figure.axes]
     assert drawn == [[[0.9, 0.5], [1.0, 0.7]], [[0.1, 0.2], [0.0, 0.3]], [[1, 1e-4]]]
@@ -110,14 +109,14 @@ def test_the_curves_of_a_training_and_its_validation_are_drawn_together():
 
 
 def test_a_training_without_validation_has_curves_too():
-    picture = pictures.plot_history({"loss": [0.9, 0.5, 0.25]})
+    picture = plots.plot_history({"loss": [0.9, 0.5, 0.25]})
     assert titles(picture) == ["loss"]
     assert picture.text == "After 3 epochs: loss 0.25"
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 12, 100])
 def test_the_axis_of_a_training_counts_whole_epochs(epochs):
-    (axis,) = pictures.plot_history({"loss": [0.5] * epochs}).figure.axes
+    (axis,) = plots.plot_history({"loss": [0.5] * epochs}).figure.axes
     assert all(tick == int(tick) for tick in axis.get_xticks())
 
 
@@ -136,7 +135,7 @@ def predict(folders):
 
     def predict(ids, count, **options):
         data = DataGenerator(ids, folders.imgs, folders.masks, 2, (12, 16), **options)
-        return pictures.plot_predictions(FourPixels(), data, count)
+        return plots.plot_predictions(FourPixels(), data, count)
 
     return predict
 
@@ -156,7 +155,7 @@ def test_finding_nothing_where_there_is_nothing_is_right(tmp_path, write_pair):
     write_pair(tmp_path, "a")
     data = DataGenerator(["a"], tmp_path / "images", tmp_path / "masks", 1, (12, 16), shuffle=False)
     blind = SimpleNamespace(predict_on_batch=lambda images: np.zeros((len(images), 12, 16, 1), np.float32))
-    assert pictures.plot_predictions(blind, data).text == "IoU, worst first: a 1.00"
+    assert plots.plot_predictions(blind, data).text == "IoU, worst first: a 1.00"
 
 
 def test_predictions_are_laid_on_the_images_of_the_files(predict):
@@ -164,7 +163,7 @@ def test_predictions_are_laid_on_the_images_of_the_files(predict):
     image, mask, found = (np.full((12, 16, 3), 12, np.uint8), *np.zeros((2, 12, 16, 1), np.uint8))
     mask[0, :13], found[0, :4] = 255, 255
     for axis, expected in zip(picture.figure.axes, (mask, found), strict=True):
-        assert np.allclose(axis.images[0].get_array(), pictures.overlay(image, expected))
+        assert np.allclose(axis.images[0].get_array(), plots.overlay(image, expected))
 
 
 def test_predictions_of_a_generator_that_shuffles_are_refused(predict):
@@ -175,7 +174,7 @@ def test_predictions_of_a_generator_that_shuffles_are_refused(predict):
 def test_the_alternative_text_of_a_picture_is_what_it_prints(monkeypatch, capsys):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
-    picture = pictures.plot_pair(NOISE, OBJECT[..., None])
+    picture = plots.plot_pair(NOISE, OBJECT[..., None])
     assert DisplayFormatter().format(picture) == ({}, {})  # Jupyter's way to show a result: it shows itself
     ((data, options),) = shown
     assert capsys.readouterr().out == f"{picture.text}\n"
@@ -232,7 +231,7 @@ def apart(one, other, eye):
 
 @pytest.mark.parametrize("eye", EYES)
 def test_the_colours_of_the_classes_stay_apart(eye):
-    pairs = list(itertools.combinations(pictures.COLOURS, 2))
+    pairs = list(itertools.combinations(plots.COLOURS, 2))
     assert min(apart(*pair, eye) for pair in pairs) > 10  # five times what is just noticed
 
 
@@ -243,15 +242,15 @@ def test_the_simulation_finds_colours_that_look_alike(eye, pair):
 
 def test_lines_stand_out_from_the_white_of_a_chart():
     """WCAG 2.2, 1.4.11: 3 to 1."""
-    for colour in pictures.COLOURS[4:]:  # the others come with black edges, as areas and as marks on a line
+    for colour in plots.COLOURS[4:]:  # the others come with black edges, as areas and as marks on a line
         assert 1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05) >= 3
 
 
 def test_no_letter_is_smaller_than_ten_points(predict):
     drawn = [
-        pictures.plot_pair(NOISE, OBJECT[..., None]),
-        pictures.plot_batch(NOISE[None], None, ["a"]),
-        pictures.plot_history({"loss": [0.9, 0.5], "val_loss": [1.0, 0.7]}),
+        plots.plot_pair(NOISE, OBJECT[..., None]),
+        plots.plot_batch(NOISE[None], None, ["a"]),
+        plots.plot_history({"loss": [0.9, 0.5], "val_loss": [1.0, 0.7]}),
         predict(["03", "00"], count=1, shuffle=False),
     ]
     for picture in drawn:

@@ -24,11 +24,11 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-import audit
-import loss
-import pairs
-import survive
-import train
+from segfeed import audit, losses, pairing
+from segfeed.__main__ import main, make_parser
+from segfeed.train import callbacks, evaluate, run
+from segfeed.train.checkpoint import RunCheckpoint
+from utils import ROOT, SAMPLE
 
 KILLS, EPOCHS = 20, 12
 
@@ -57,7 +57,7 @@ def write_photos(root, count=12):
 
 
 def command(photos, output, epochs=4, *more):
-    given = ["--images", photos / "images", "--masks", photos / "masks", "--output", output, "--epochs", epochs]
+    given = ["train", photos / "images", photos / "masks", "--output", output, "--epochs", epochs]
     usual = ["--size", 32, "--encoder-weights", "none", "--validation", "0.25", "--learning-rate", 0.01, "--augment"]
     return [str(word) for word in (*given, *usual, *more)]
 
@@ -100,7 +100,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(train, "build_unet", tiny)
+    monkeypatch.setattr(run, "build_unet", tiny)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
 
 
@@ -109,8 +109,8 @@ def whole(photos, tmp_path_factory):
     """A run that nobody interrupted."""
     output = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "build_unet", tiny)
-        assert train.main(command(photos, output)) == 0
+        patch.setattr(run, "build_unet", tiny)
+        assert main(command(photos, output)) == 0
     return output
 
 
@@ -126,7 +126,7 @@ def raising(monkeypatch):
             if len(steps) == number:
                 what()
 
-        monkeypatch.setattr(train.Pace, "on_train_batch_end", on_train_batch_end)
+        monkeypatch.setattr(callbacks.EpochTimer, "on_train_batch_end", on_train_batch_end)
 
     return at_step
 
@@ -149,11 +149,11 @@ def batch(classes, seed=0):
 def test_without_weights_the_loss_is_that_of_segmentation_models(classes, weights):
     truth, found = batch(classes)
     theirs = sm.losses.bce_dice_loss if classes == 1 else sm.losses.cce_dice_loss
-    ours = loss.CrossEntropyDice()(truth, found, weights)
+    ours = losses.CrossEntropyDice()(truth, found, weights)
     np.testing.assert_allclose(ours, theirs(tf.constant(truth), tf.constant(found)), rtol=1e-5)
     empty = np.zeros_like(truth) if classes == 1 else np.eye(classes, dtype=np.float32)[np.zeros((3, 8, 8), int)]
     np.testing.assert_allclose(
-        loss.CrossEntropyDice()(empty, found), theirs(tf.constant(empty), tf.constant(found)), rtol=1e-5
+        losses.CrossEntropyDice()(empty, found), theirs(tf.constant(empty), tf.constant(found)), rtol=1e-5
     )
 
 
@@ -162,14 +162,14 @@ def test_void_pixels_have_no_influence_on_the_loss(classes):
     truth, found = batch(classes)
     weights = np.ones((3, 8, 8), np.float32)
     weights[:, 5:] = 0
-    expected = loss.CrossEntropyDice()(truth[:, :5], found[:, :5])
+    expected = losses.CrossEntropyDice()(truth[:, :5], found[:, :5])
     other = found.copy()
     other[:, 5:] = batch(classes, seed=1)[1][:, 5:]
     for predicted in (found, other):
-        np.testing.assert_allclose(loss.CrossEntropyDice()(truth, predicted, weights), expected, rtol=1e-6)
+        np.testing.assert_allclose(losses.CrossEntropyDice()(truth, predicted, weights), expected, rtol=1e-6)
     variable = tf.Variable(found)
     with tf.GradientTape() as tape:
-        value = loss.CrossEntropyDice()(truth, variable, weights)
+        value = losses.CrossEntropyDice()(truth, variable, weights)
     gradient = tape.gradient(value, variable).numpy()
     assert not gradient[:, 5:].any() and gradient[:, :5].any()
 
@@ -178,15 +178,15 @@ def test_weights_weigh_the_cross_entropy_and_a_batch_of_void_is_no_error():
     truth, found = batch(1)
     weights = np.random.default_rng(2).uniform(0.5, 2, (3, 8, 8)).astype(np.float32)
     entropy = -np.log(np.where(truth > 0, found, 1 - found))[..., 0]
-    ours = [loss.CrossEntropyDice()(truth, found, some) for some in (weights, None)]
+    ours = [losses.CrossEntropyDice()(truth, found, some) for some in (weights, None)]
     np.testing.assert_allclose(ours[0] - ours[1], (weights * entropy).mean() - entropy.mean(), atol=1e-6)
-    assert loss.CrossEntropyDice()(truth, found, 0 * weights) == 0
+    assert losses.CrossEntropyDice()(truth, found, 0 * weights) == 0
 
 
 def test_the_rate_decays_as_in_old_keras_and_composes_with_the_plateau():
     model = tiny("", 1, (32, 32))
     model.compile(keras.optimizers.Adam(1e-3), "mse")
-    decay = survive.Decay(1e-2, 30)
+    decay = callbacks.LearningRateDecay(1e-2, 30)
     decay.set_model(model)
     for epoch in range(6):
         decay.on_epoch_begin(epoch)
@@ -201,10 +201,10 @@ def test_the_rate_decays_as_in_old_keras_and_composes_with_the_plateau():
 
 def test_a_run_leaves_everything_that_describes_it(whole, photos, capsys):
     run = json.loads((whole / "run.json").read_text())
-    assert run["command"] == "python train.py " + " ".join(command(photos, whole))
+    assert run["command"] == "segfeed " + " ".join(command(photos, whole))
     assert run["options"]["size"] == [32, 32] and run["options"]["decay"] == 1e-5 and run["seed"] == 0
     assert run["versions"]["python"] == sys.version.split()[0] and run["versions"]["tensorflow"] == tf.__version__
-    assert set(run["versions"]) == {"python", *train.PACKAGES}
+    assert set(run["versions"]) == {"python", *evaluate.PACKAGES}
     assert run["versions"]["keras"] == keras.__version__ and run["versions"]["numpy"] == np.__version__
     assert run["data"]["pairs"] == 12 and len(run["data"]["sha256"]) == 64
     assert run["epochs"] == 4 and 1 <= run["best_epoch"] <= 4 and run["seconds"] > 0
@@ -240,7 +240,7 @@ def test_the_logs_for_tensorboard_hold_each_epoch_once(whole):
 
 
 def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
-    assert train.main(command(photos, tmp_path / "run", 1)) == 0
+    assert main(command(photos, tmp_path / "run", 1)) == 0
     said = capsys.readouterr().out
     assert "audit: 0 findings" in said
     assert "9 images to train on, 3 to validate, 32×32 pixels; 5 steps of 2 an epoch, 1 epochs at most" in said
@@ -249,10 +249,10 @@ def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
     assert "Best epoch: 1 of 1. On the 3 validation images, which chose it" in said
     assert "ground     IoU 0." in said and "object     IoU 0." in said and "(baseline 0.000)" in said
     assert "After 1 epochs: " in said and "IoU, worst first: " in said
-    assert train.main(command(photos, tmp_path / "run", 1)) == 0
+    assert main(command(photos, tmp_path / "run", 1)) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'run'} holds this run, complete after epoch 1: nothing to do. " \
         "--overwrite trains it again.\n"  # fmt: skip
-    assert train.main(command(photos, tmp_path / "run", 1, "--overwrite")) == 0
+    assert main(command(photos, tmp_path / "run", 1, "--overwrite")) == 0
     assert "9 images to train on" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -269,12 +269,12 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
         Image.fromarray(rgb).save(path)
     words = command(photos, "x", 2, "--classes", 3, "--colours", "table.csv", "--ignore", 9, "--balanced")
     del words[words.index("--output") : words.index("--output") + 2]
-    assert train.main(words) == 0
+    assert main(words) == 0
     run = json.loads((tmp_path / "runs" / "coloured" / "run.json").read_text())
     assert list(run["scores"]) == ["class 0", "class 1", "class 2"]
     assert run["options"]["colours"][1] == [255, 0, 0, 1]
     capsys.readouterr()
-    assert train.main(words) == 0
+    assert main(words) == 0
     assert "complete after epoch 2: nothing to do" in capsys.readouterr().out
 
 
@@ -286,40 +286,59 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
     words = command(photos, tmp_path / "run")
     before = signal.getsignal(signal.SIGINT)  # a shell that starts the tests with & lets them ignore it
     raising(3, lambda: os.kill(os.getpid(), number))
-    assert train.main(words) == 130
+    assert main(words) == 130
     assert capsys.readouterr().err.endswith("\nInterrupted. No epoch is saved yet; the same command begins again.\n")
     raising(13, lambda: os.kill(os.getpid(), number))
-    assert train.main(words) == 130
+    assert main(words) == 130
     saved = "Epoch 2 is saved; the same command goes on after it, or with --epochs 2 scores the best."
     assert capsys.readouterr().err.endswith(f"\nInterrupted. {saved}\n")
     assert signal.getsignal(signal.SIGINT) is before
     raising(0, lambda: None)
-    assert train.main(words) == 0
+    assert main(words) == 0
     said = capsys.readouterr().out
     assert "Going on after epoch 2." in said and "Epoch 3/4" in said and "Epoch 2/4" not in said
     assert_same(whole, tmp_path / "run")
 
 
 def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising):
-    from utils import build_unet
+    from segfeed import build_unet
 
-    monkeypatch.setattr(train, "build_unet", build_unet)
+    monkeypatch.setattr(run, "build_unet", build_unet)
     for name, step in (("whole", 0), ("cut", 7)):
         words = command(photos, tmp_path / name, 2, "--backbone", "resnet18")
         raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
-        assert train.main(words) == (130 if step else 0)
+        assert main(words) == (130 if step else 0)
     raising(0, lambda: None)
-    assert train.main(words) == 0
+    assert main(words) == 0
     assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(tmp_path, capsys):
+    """tests/begun_run is the folder of a run that the version of commit 438c95c began and was interrupted in."""
+    photos, output = tmp_path / "photos", tmp_path / "run"
+    for kind in ("images", "masks"):
+        (photos / kind).mkdir(parents=True)
+        for path in sorted((SAMPLE / kind).iterdir())[:12]:
+            shutil.copy(path, photos / kind)
+    shutil.copytree(ROOT / "tests" / "begun_run", output)
+    begun = read_state(output)
+    assert main(command(photos, output)) == 0
+    said = capsys.readouterr().out
+    assert "Going on after epoch 2." in said and "Epoch 3/4" in said and "Epoch 2/4" not in said
+    history = read_state(output)["history"]
+    assert history[:2] == begun["history"] and [row["epoch"] for row in history] == [1, 2, 3, 4]
+    waited = read_state(output)["callbacks"]["EarlyStopping"]
+    assert waited["best"] <= begun["callbacks"]["EarlyStopping"]["best"] < history[1]["val_loss"], "it has forgotten"
+    assert json.loads((output / "run.json").read_text())["epochs"] == 4
 
 
 def test_a_run_can_be_given_fewer_epochs_and_more(photos, whole, tmp_path, raising, capsys):
     def trained(epochs):
-        assert train.main(command(photos, tmp_path / "run", epochs)) == 0
+        assert main(command(photos, tmp_path / "run", epochs)) == 0
         return json.loads((tmp_path / "run" / "run.json").read_text()), capsys.readouterr().out
 
     raising(13, lambda: os.kill(os.getpid(), signal.SIGINT))
-    assert train.main(command(photos, tmp_path / "run", 9)) == 130
+    assert main(command(photos, tmp_path / "run", 9)) == 130
     raising(0, lambda: None)
     capsys.readouterr()
     run, said = trained(2)  # it ends there, with what a run leaves
@@ -335,12 +354,12 @@ def test_a_run_can_be_given_fewer_epochs_and_more(photos, whole, tmp_path, raisi
 
 def test_a_run_that_was_given_more_epochs_is_judged_even_if_it_was_killed_before(photos, tmp_path, monkeypatch, capsys):
     words = command(photos, tmp_path / "run", 1)
-    assert train.main(words) == 0
+    assert main(words) == 0
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(train, "judge", lambda *_: sys.exit(9))
-        train.main([*words, "--epochs", "2"])
+        patch.setattr(run, "evaluate_best", lambda *_: sys.exit(9))
+        main([*words, "--epochs", "2"])
     capsys.readouterr()
-    assert train.main([*words, "--epochs", "2"]) == 0
+    assert main([*words, "--epochs", "2"]) == 0
     assert "Best epoch" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 2
 
@@ -354,12 +373,12 @@ def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys
         words = command(photos, tmp_path / name, 30, *more)
         for step in steps:
             raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
-            train.main(words)
+            main(words)
         raising(0, lambda: None)
-        assert train.main(words) == 0
+        assert main(words) == 0
         said = capsys.readouterr().out
         assert "Epoch 6: early stopping" in said
-        assert train.main([*words, "--epochs", "40"]) == 0  # it ended by itself, and does so whatever is allowed
+        assert main([*words, "--epochs", "40"]) == 0  # it ended by itself, and does so whatever is allowed
         assert "complete after epoch 6: nothing to do" in capsys.readouterr().out
     rates = [row["learning_rate"] for row in read_state(tmp_path / "cut")["history"]]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025], rtol=1e-6)
@@ -376,7 +395,7 @@ def test_a_full_disk_stops_it_with_a_message_and_the_last_epoch_stays(photos, wh
         save(model, path, **kwargs)
 
     monkeypatch.setattr(keras.Model, "save", full)
-    assert train.main(command(photos, output)) == 1
+    assert main(command(photos, output)) == 2
     said = capsys.readouterr().err
     assert said.endswith(
         f"Stopped: the disk of {output} is full. Make room on it. "
@@ -384,21 +403,21 @@ def test_a_full_disk_stops_it_with_a_message_and_the_last_epoch_stays(photos, wh
     )
     assert "Traceback" not in said and not list(output.rglob("part-*"))
     monkeypatch.setattr(keras.Model, "save", save)
-    assert train.main(command(photos, output)) == 0
+    assert main(command(photos, output)) == 0
     assert_same(whole, output)
 
 
 def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, capsys):
     photos = write_photos(tmp_path / "photos")
-    read = pairs.read_pair
-    monkeypatch.setattr("generator.read_pair", lambda pair, *rest: read(broken(pair), *rest))
+    read = pairing.read_pair
+    monkeypatch.setattr("segfeed.generator.read_pair", lambda pair, *rest: read(broken(pair), *rest))
     count = []
 
     def broken(pair):
         count.append(pair)
         return pair._replace(image=pair.image.with_name("gone.png")) if len(count) == 8 else pair
 
-    assert train.main(command(photos, tmp_path / "run")) == 1
+    assert main(command(photos, tmp_path / "run")) == 2
     said = capsys.readouterr().err
     path = photos / "images" / "gone.png"
     assert said.endswith(
@@ -436,7 +455,7 @@ def drive(photos, root):
         killed = run_forked(
             photos, output, begun, (lambda n=when: die_in_saving(n)) if kind == "saving" else None, when
         )
-        state = survive.State.read(output)
+        state = RunCheckpoint.read(output)
         saved = state.content["epochs"] if state else 0
         if state:
             for name in {state.content["file"], state.content["best"]["file"]}:
@@ -458,17 +477,17 @@ def run_forked(photos, output, begun, prepare, when):
         code = 99
         try:
             os.dup2(2, 1)
-            train.build_unet = tiny
-            on_epoch_begin = train.Decay.on_epoch_begin
+            run.build_unet = tiny
+            on_epoch_begin = callbacks.LearningRateDecay.on_epoch_begin
 
             def note(self, epoch, logs=None):
                 begun.write_text(str(epoch))
                 on_epoch_begin(self, epoch, logs)
 
-            train.Decay.on_epoch_begin = note
+            callbacks.LearningRateDecay.on_epoch_begin = note
             if prepare:
                 prepare()
-            code = train.main(command(photos, output, EPOCHS))
+            code = main(command(photos, output, EPOCHS))
         finally:
             os._exit(code)
     if prepare is None:
@@ -518,7 +537,7 @@ def die_in_saving(number):
 
 def stopped(words, capsys):
     capsys.readouterr()
-    assert train.main([str(word) for word in words]) == 1
+    assert main([str(word) for word in words]) == 2
     said = capsys.readouterr().err
     assert said.startswith("Stopped: ") and said.count("\n") == 1
     return said.removeprefix("Stopped: ").removesuffix("\n")
@@ -542,7 +561,7 @@ def test_a_folder_that_is_taken_stays_as_it_is(photos, whole, tmp_path, capsys):
 def test_changed_data_are_refused_and_moved_data_are_not(photos, tmp_path, raising, capsys):
     first, moved = write_photos(tmp_path / "a" / "coins"), write_photos(tmp_path / "b" / "coins")
     raising(7, lambda: os.kill(os.getpid(), signal.SIGINT))
-    assert train.main(command(first, tmp_path / "run", 2)) == 130
+    assert main(command(first, tmp_path / "run", 2)) == 130
     mask = moved / "masks" / "03.png"
     data = mask.read_bytes()
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(mask)
@@ -553,27 +572,24 @@ def test_changed_data_are_refused_and_moved_data_are_not(photos, tmp_path, raisi
     )
     mask.write_bytes(data)
     raising(0, lambda: None)
-    assert train.main(command(moved, tmp_path / "run", 2, "--overwrite")) == 0  # unfinished, the same: it goes on
+    assert main(command(moved, tmp_path / "run", 2, "--overwrite")) == 0  # unfinished, the same: it goes on
     assert "Going on after epoch 1." in capsys.readouterr().out
-    assert train.main(command(moved, tmp_path / "run", 1, "--overwrite")) == 0
+    assert main(command(moved, tmp_path / "run", 1, "--overwrite")) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 1
 
 
 def test_the_audit_stops_what_cannot_be_trained(tmp_path, capsys):
     photos = write_photos(tmp_path / "photos")
-    assert train.main(command(photos, tmp_path / "run", 1, "--audit")) == 0
-    assert "audit: 0 findings" in capsys.readouterr().out and not (tmp_path / "run").exists()
     (photos / "images" / "05.png").write_bytes(b"")
-    for more in (("--audit",), ()):
-        assert train.main(command(photos, tmp_path / "run", 1, *more)) == 1
-        said = capsys.readouterr()
-        assert f"audit: empty file (1); the first: {photos / 'images' / '05.png'}" in said.out
-        assert "1 of the findings would stop the training. Repair these files first; `python audit.py" in said.err
-        assert not (tmp_path / "run").exists()
+    assert main(command(photos, tmp_path / "run", 1)) == 2
+    said = capsys.readouterr()
+    assert f"audit: empty file (1); the first: {photos / 'images' / '05.png'}" in said.out
+    assert "1 of the findings would stop the training. Repair these files first; `segfeed audit" in said.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_stops_is_what_the_audit_finds():
-    assert set(audit.FAULTS) >= train.STOPPING
+    assert set(audit.FAULTS) >= audit.FATAL_FINDINGS
 
 
 def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
@@ -592,9 +608,8 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
         "or a number up to 6."
     )
-    for more in ((), ("--audit",)):
-        assert changed("--ignore", 300, *more) == "ignore is 300: a mask holds values from 0 to 255."
-    assert changed("--images", tmp_path / "none").startswith(f"there is no folder {tmp_path / 'none'}.")
+    nowhere = ["train", tmp_path / "none", photos / "masks", "--output", tmp_path / "run"]
+    assert stopped(nowhere, capsys).startswith(f"there is no folder {tmp_path / 'none'}.")
     assert not (tmp_path / "run").exists()
 
 
@@ -618,12 +633,13 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
             "--colours",
             tmp_path / "five.csv",
         ): "the row ['1', '2', '3', '0', '5'] is not red,green,blue,class in numbers",
-        ("--colours", tmp_path / "binary.csv"): "is no text in UTF-8, save it as CSV in UTF-8",
-        ("--colours", tmp_path / "twice.csv"): "gives the colour 1,2,3 both class 0 and 1",
-        ("--colours", tmp_path / "empty.csv"): "holds no row of red,green,blue,class",
+        ("--colours", tmp_path / "binary.csv"): "no text in UTF-8. Save the table as CSV in UTF-8.",
+        ("--colours", tmp_path / "twice.csv"): "the colour 1,2,3 has the classes 0 and 1",
+        ("--colours", tmp_path / "empty.csv"): "no row of red,green,blue,class",
+        ("--ignore", 300): "300: a mask holds values from 0 to 255",
     }.items():
         with pytest.raises(SystemExit) as ended:
-            train.main(command(photos, tmp_path / "run", 2, *words))
+            main(command(photos, tmp_path / "run", 2, *words))
         assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
@@ -631,7 +647,7 @@ def test_missing_imagenet_weights_name_the_option(photos, tmp_path, monkeypatch,
     def missing(*_, **__):
         raise FileNotFoundError("The weights are not on this computer.")
 
-    monkeypatch.setattr(train, "build_unet", missing)
+    monkeypatch.setattr(run, "build_unet", missing)
     said = stopped(command(photos, tmp_path / "run"), capsys)
     assert said == "The weights are not on this computer. Here: --encoder-weights none."
     assert not (tmp_path / "run").exists()
@@ -639,19 +655,21 @@ def test_missing_imagenet_weights_name_the_option(photos, tmp_path, monkeypatch,
 
 def test_help_gives_units_and_default_of_every_option(capsys):
     with pytest.raises(SystemExit):
-        train.main(["--help"])
+        main(["train", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    for action in train.make_parser()._actions[1:]:
+    actions = make_parser()._subparsers._group_actions[0].choices["train"]._actions[1:]
+    for action in actions:
         assert action.help and len(action.help) > 15
-        assert "default" in action.help or f"{action.help} (default: {action.default})" in said, action.dest
+        told = action.required or action.default in (None, False) or "default" in action.help
+        assert told or f"{action.help} (default: {action.default})" in said, action.dest
     assert "(default: None)" not in said and said.count("(default: 384)") == 1
     units = {"size": "pixels", "patience": "epochs", "lr_patience": "epochs", "decay": "steps", "batch": "images"}
-    for action in train.make_parser()._actions:
+    for action in actions:
         assert units.get(action.dest, "") in action.help
 
 
 def test_the_defaults_are_those_of_the_article():
-    given = vars(train.make_parser().parse_args(["--images", "i", "--masks", "m"]))
+    given = vars(make_parser().parse_args(["train", "i", "m"]))
     assert {name: given[name] for name in ("backbone", "size", "batch", "learning_rate", "decay", "epochs")} == {
         "backbone": "resnet34",
         "size": (384, 384),

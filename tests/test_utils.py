@@ -27,8 +27,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
+import segfeed
 import utils
 from utils import DataError
+
+sys.path.insert(0, str(utils.ROOT / "tools"))
+import preflight
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 OBJECT = np.zeros((12, 16), np.uint8)
@@ -76,12 +80,9 @@ def test_importing_utils_loads_neither_tensorflow_nor_matplotlib():
 
 
 def test_the_generator_and_the_pictures_can_be_imported_from_utils():
-    import generator
-    import pictures
-
-    assert utils.DataGenerator is generator.DataGenerator
-    for name in ("Picture", "overlay", "plot_pair", "plot_batch", "plot_history", "plot_predictions"):
-        assert getattr(utils, name) is getattr(pictures, name)
+    assert utils.DataGenerator is segfeed.DataGenerator
+    for name in segfeed.__all__:
+        assert getattr(utils, name) is getattr(segfeed, name), name
     with pytest.raises(AttributeError, match="DataGenerators"):
         _ = utils.DataGenerators
 
@@ -799,7 +800,7 @@ def test_a_sample_file_that_is_missing_or_changed_is_named(tmp_path):
 def good_computer(monkeypatch):
     """A computer with all that a workshop needs; returns monkeypatch, to take some of it away."""
     pins = dict(re.findall(r"^(\S+)==(\S+)", (utils.ROOT / "requirements.txt").read_text(), re.MULTILINE))
-    monkeypatch.setattr("importlib.metadata.version", pins.__getitem__)
+    monkeypatch.setattr("preflight.version", pins.__getitem__)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=8e9))
     return monkeypatch
@@ -807,7 +808,7 @@ def good_computer(monkeypatch):
 
 @pytest.mark.pinned
 def test_a_good_computer_passes_the_pre_flight(good_computer, capsys):
-    assert utils.preflight() is True
+    assert preflight.preflight() is True
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10 and all(line.startswith("PASS  ") for line in lines)
 
@@ -822,11 +823,11 @@ def no_gpu_list(kind):
 
 BAD_COMPUTERS = {  # what is put in place of what, and what the pre-flight says
     "old package": (
-        "importlib.metadata.version",
+        "preflight.version",
         lambda name: "0.1",
         r"keras 0\.1\n +expected 3\.\S+: run `make clean`",
     ),
-    "no package": ("importlib.metadata.version", no_package, r"numpy missing\n +expected 2\.\S+: run `make clean`"),
+    "no package": ("preflight.version", no_package, r"numpy missing\n +expected 2\.\S+: run `make clean`"),
     "one core": ("os.cpu_count", lambda: None, r"1 cores\n +one core"),
     "no memory": ("psutil.virtual_memory", lambda: SimpleNamespace(available=2e9), r"2\.0 GB .*\n +.* 4 GB: close"),
     "no TensorFlow": ("tensorflow.config.list_physical_devices", no_gpu_list, r"start: no kernel\n +run `make clean`"),
@@ -837,5 +838,5 @@ BAD_COMPUTERS = {  # what is put in place of what, and what the pre-flight says
 @pytest.mark.parametrize(("name", "replacement", "says"), BAD_COMPUTERS.values(), ids=BAD_COMPUTERS)
 def test_the_pre_flight_says_what_fails_and_the_cure(good_computer, capsys, name, replacement, says):
     good_computer.setattr(name, replacement)
-    assert utils.preflight() is False
+    assert preflight.preflight() is False
     assert re.search(f"FAIL  .*{says}", capsys.readouterr().out)

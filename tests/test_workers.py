@@ -20,9 +20,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pack import pack_pairs
+from segfeed.distributed.cluster import ClusterSpec, differences, rendezvous
+from segfeed.distributed.replicas import Replicas, ShardedBatches
+from segfeed.errors import WorkerError
+from segfeed.pack import pack_pairs
 from utils import SAMPLE, DataGenerator, read_split
-from workers import Parts, Place, Team, WorkerError, differences, meet
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = 600  # seconds after which a worker is killed, so that no fault hangs the tests
@@ -122,7 +124,7 @@ def test_parts_hold_each_sample_once_in_equal_numbers_of_steps(data):
         return DataGenerator(stems, SAMPLE / "images", SAMPLE / "masks", **options)
 
     for rank in range(world):
-        parts = Parts(make, Team(SimpleNamespace(num_replicas_in_sync=world * own), rank, world))
+        parts = ShardedBatches(make, Replicas(SimpleNamespace(num_replicas_in_sync=world * own), rank, world))
         steps.add(len(parts))
         for index in range(len(parts)):
             rows = parts[index]
@@ -156,12 +158,12 @@ def test_parts_hold_each_sample_once_in_equal_numbers_of_steps(data):
 def test_a_wrong_tf_config_is_named(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(WorkerError, match=re.escape(words)):
-        Place.read()
+        ClusterSpec.read()
 
 
 def test_without_tf_config_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert meet(Place.read(), {"a": 1}) == [{"a": 1}]
+    assert rendezvous(ClusterSpec.read(), {"a": 1}) == [{"a": 1}]
 
 
 @pytest.mark.parametrize("late", [0, 1])
@@ -170,7 +172,7 @@ def test_workers_meet_in_any_order_and_exchange_their_cards(late):
 
     def come(rank):
         time.sleep(late * rank / 2)
-        return meet(Place(places, rank), {"rank": rank}, 20)
+        return rendezvous(ClusterSpec(places, rank), {"rank": rank}, 20)
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(come, range(3))) == [[{"rank": 0}, {"rank": 1}, {"rank": 2}]] * 3
@@ -182,7 +184,7 @@ def test_a_taken_port_is_named():
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WorkerError, match=f"port {port} of this worker cannot be opened .* another port"):
-            meet(Place([f"localhost:{port}", "localhost:1"], 0), {})
+            rendezvous(ClusterSpec([f"localhost:{port}", "localhost:1"], 0), {})
 
 
 def test_a_worker_that_never_comes_is_named_in_time():
@@ -191,14 +193,14 @@ def test_a_worker_that_never_comes_is_named_in_time():
     with pytest.raises(
         WorkerError, match=rf"worker 1 \(localhost:{missing}: .*refused\) did not come within 1 s. Start it"
     ):
-        meet(Place([f"localhost:{mine}", f"localhost:{missing}"], 0), {}, 1)
+        rendezvous(ClusterSpec([f"localhost:{mine}", f"localhost:{missing}"], 0), {}, 1)
     assert time.monotonic() - begun < 30
 
 
 def test_an_unknown_host_is_named():
     (mine,) = free_ports(1)
     with pytest.raises(WorkerError, match=r"worker 1 \(no\.such\.host\.invalid:2222: .*\) did not come"):
-        meet(Place([f"localhost:{mine}", "no.such.host.invalid:2222"], 0), {}, 1)
+        rendezvous(ClusterSpec([f"localhost:{mine}", "no.such.host.invalid:2222"], 0), {}, 1)
 
 
 def test_another_program_at_the_address_is_named():
@@ -213,14 +215,14 @@ def test_another_program_at_the_address_is_named():
 
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(WorkerError, match=f"what answers at localhost:{other} is no worker"):
-            meet(Place([f"localhost:{mine}", f"localhost:{other}"], 0), {}, 20)
+            rendezvous(ClusterSpec([f"localhost:{mine}", f"localhost:{other}"], 0), {}, 20)
 
 
 def test_two_orders_of_the_same_workers_are_named():
     first, second = (f"localhost:{port}" for port in free_ports(2))
     with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(meet, Place([first, second, "localhost:1"], 0), {}, 5)]
-        calls += [pool.submit(meet, Place([first, "localhost:1", second], 2), {}, 5)]
+        calls = [pool.submit(rendezvous, ClusterSpec([first, second, "localhost:1"], 0), {}, 5)]
+        calls += [pool.submit(rendezvous, ClusterSpec([first, "localhost:1", second], 2), {}, 5)]
         with pytest.raises(WorkerError, match=f"at {second} worker 2 answers and not 1: TF_CONFIG differs"):
             calls[0].result()
         with pytest.raises(WorkerError, match="did not come"):
@@ -238,7 +240,7 @@ def test_differences_name_setting_and_both_values():
 # --- train.py --------------------------------------------------------------------------------
 
 TRAIN = [
-    *("train.py", "--images", SAMPLE / "images", "--masks", SAMPLE / "masks", "--size", 32, "--backbone", "resnet18"),
+    *("-m", "segfeed", "train", SAMPLE / "images", SAMPLE / "masks", "--size", 32, "--backbone", "resnet18"),
     *("--encoder-weights", "none", "--validation", 16, "--batch", 8, "--epochs", 2, "--learning-rate", "1e-3"),
 ]
 

@@ -12,10 +12,12 @@ import sys
 import keras
 import tensorflow as tf
 
-from loss import CrossEntropyDice
-from train import make_iou
-from utils import SAMPLE, DataGenerator, build_unet, read_split
-from workers import Loop, Parts, Place, Team, make_team, meet
+from segfeed import CrossEntropyDice, DataGenerator, build_unet
+from segfeed.distributed.cluster import ClusterSpec, rendezvous
+from segfeed.distributed.replicas import Replicas, ShardedBatches, make_replicas
+from segfeed.distributed.trainer import DistributedTrainer
+from segfeed.metrics import make_iou
+from utils import SAMPLE, read_split
 
 how, network = sys.argv[1:]
 keras.config.set_floatx("float64")
@@ -25,8 +27,8 @@ if how == "cpus":  # as on a machine with two GPUs
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
-place = Place.read()
-meet(place, {})
+cluster = ClusterSpec.read()
+rendezvous(cluster, {})
 ids = read_split()["train"][:13]  # the last of the batches of 4 has fewer samples than there are workers
 
 
@@ -57,11 +59,11 @@ if how == "fit":
     model.fit(make(ids), validation_data=make(ids[:5], shuffle=False), shuffle=False, **common)
 else:
     if how == "cpus":
-        team = Team(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), 0, 1)
+        replicas = Replicas(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), 0, 1)
     else:
-        team = make_team(place) or Team(tf.distribute.get_strategy(), 0, 1)
-    model = team.copy(compiled(), compiled)
-    train = Parts(lambda shard: make(ids, shard=shard), team)
-    validation = Parts(lambda shard: make(ids[:5], shuffle=False, shard=shard), team)
-    Loop(team, model, make_iou(1)).fit(train, validation, **common)
+        replicas = make_replicas(cluster) or Replicas(tf.distribute.get_strategy(), 0, 1)
+    model = replicas.copy(compiled(), compiled)
+    train = ShardedBatches(lambda shard: make(ids, shard=shard), replicas)
+    validation = ShardedBatches(lambda shard: make(ids[:5], shuffle=False, shard=shard), replicas)
+    DistributedTrainer(replicas, model, make_iou(1)).fit(train, validation, **common)
 print(json.dumps(logs))

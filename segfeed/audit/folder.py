@@ -39,7 +39,7 @@ def audit(
         colours: for masks in colour: the class of each (red, green, blue).
         ignore: a mask value, or a class of `colours`, that marks pixels without a class.
         splits: the stems of each part, {"train": [...], "test": [...]}, to find pictures that are in two.
-        progress: show a bar on the error output, if it is a terminal.
+        progress: show a bar on the error output.
 
     Of a file only its name, 64 bits of its picture and some counts are kept. Raises DataError when a folder
     does not exist or both are empty.
@@ -55,8 +55,7 @@ def audit(
     inspector = PairInspector(Path(imgs_dir), Path(masks_dir), n_classes, colours, ignore)
     folder = FolderSummary(len(names), max(2, n_classes))
     summaries = _inspect_in_threads(inspector, names)
-    silent = None if progress else True  # None: tqdm is silent where nobody looks at the error output
-    for number, pair in enumerate(tqdm(summaries, "audit", len(names), unit="pair", disable=silent)):
+    for number, pair in enumerate(tqdm(summaries, "audit", len(names), unit="pair", disable=not progress)):
         report += pair.findings
         folder.keep(number, pair)
     for number in folder.odd_grey_ones():

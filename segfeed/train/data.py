@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ def audit_or_stop(arguments: argparse.Namespace) -> None:
     """Print what the audit finds; CommandError for what would stop the training."""
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
     try:
-        findings = audit(arguments.images, arguments.masks, **options)
+        findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
     except ValueError as error:
         raise CommandError(str(error)) from None
     first = {finding.kind: finding for finding in reversed(findings)}
