@@ -50,9 +50,9 @@ save: setup legacy    ## for authors: execute the notebooks and store what they 
 	$(VENV_PYTHON) tools/notebooks.py save
 
 legacy: setup         ## Keras 2 for the old code of notebook 08, apart from the course; at once if it stands
-	@cmp -s old/requirements.txt build/legacy/made-from || { rm -rf build/legacy && \
+	@cmp -s notebooks/code_2019/requirements.txt build/legacy/made-from || { rm -rf build/legacy && \
 		$(VENV_PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
-		--target build/legacy -r old/requirements.txt && cp old/requirements.txt build/legacy/made-from; } \
+		--target build/legacy -r notebooks/code_2019/requirements.txt && cp notebooks/code_2019/requirements.txt build/legacy/made-from; } \
 		|| echo "Legacy Keras is not installed: notebook 08 needs it. Once there is a network, run make legacy."
 
 lock:                 ## for maintainers: pin requirements.in and docs/requirements.in again (needs uv)

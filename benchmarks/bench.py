@@ -276,7 +276,7 @@ def million(folder: Path) -> str:
                 (folder / name / f"{number:07d}{suffix}").touch()
     code = f"""
 import sys, time; sys.path.insert(0, {str(ROOT)!r})
-import psutil; from generator import DataGenerator
+import psutil; from segfeed import DataGenerator
 ids = [f"{{number:07d}}" for number in range(1_000_000)]
 memory = lambda: psutil.Process().memory_info().rss / 1e6
 before, start = memory(), time.perf_counter()

@@ -18,7 +18,9 @@ import simplejpeg
 import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from generator import CORES, Buffers, DataGenerator
+from segfeed import DataGenerator
+from segfeed.buffers import Buffers
+from segfeed.threads import CORES
 
 Files = list[tuple[str, str]]
 

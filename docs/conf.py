@@ -18,7 +18,8 @@ project = "Feed images to Keras for segmentation"
 html_title = project
 extensions = ["myst_nb", "sphinx_revealjs"]
 root_doc = "README"
-include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "docs/*.md", "data_sample/README.md", "old/README.md"]
+MORE = ["docs/*.md", "data_sample/README.md", "notebooks/code_2019/README.md"]
+include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", *MORE]
 nitpicky = True
 
 nb_execution_mode = "off"
@@ -91,10 +92,10 @@ def as_a_page(app, docname, source):
     """What a page needs besides the text of its file, which stays as it is."""
     if docname == root_doc:
         source[0] += contents(app, "Notebooks", "notebooks/[0-9]*.ipynb")
-        source[0] += contents(app, "More", "docs/*.md", "data_sample/README.md", "old/README.md")
-    elif docname.startswith("docs/"):
+        source[0] += contents(app, "More", *MORE)
+    elif not str(app.env.doc2path(docname)).endswith(".ipynb"):
         source[0] = with_anchors_of_github(source[0])
-    elif docname.startswith("notebooks/"):
+    else:
         notebook = json.loads(source[0])
         if app.builder.name == "revealjs":
             notebook["cells"] = slides(notebook["cells"])

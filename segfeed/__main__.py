@@ -24,7 +24,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         """The default at the end, unless it stands there in words, or there is none to tell."""
         text = action.help or ""
-        told = "default" in text or action.required or not action.option_strings or action.default in (None, False)
+        told = "default" in text or action.required or action.default in (None, False, argparse.SUPPRESS)
         return text if told else f"{text} (default: %(default)s)"
 
 
@@ -47,11 +47,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_folders(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder of the images")
-    parser.add_argument("masks", type=Path, metavar="MASKS", help="folder of the masks, with the same names")
-
-
 def _add_classes(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--classes", type=int, default=1, help="number of classes; 1 for masks of 0 and 255, else class indices")
@@ -60,9 +55,11 @@ def _add_classes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
-    _add_folders(parser)
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder of the images")
+    add("masks", type=Path, metavar="MASKS", help="folder of the masks, with the same names")
     _add_classes(parser)
-    parser.add_argument("--csv", type=Path, help="write the findings into this file too")
+    add("--csv", type=Path, help="write the findings into this file too")
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +71,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    _add_folders(parser)
     add = parser.add_argument
+    add("--images", type=Path, required=True, help="folder of the images")
+    add("--masks", type=Path, required=True, help="folder of the masks, with the same names")
     add("--output", type=Path, help="folder for the results (default: runs/<folder around the images>)")
     add("--overwrite", action="store_true", help="replace a run that is finished, or has other arguments")
     add("--backbone", default="resnet34", help="encoder of the U-Net, a name that segmentation_models knows")

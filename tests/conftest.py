@@ -1,10 +1,12 @@
 """What the tests share: the course on the path, a quiet TensorFlow, and tiny pairs of files."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +15,31 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from segfeed.atomic import write_json  # noqa: E402
+
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # before the first import of TensorFlow
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of `make test`: a make that a test starts is a user's, not a part
     os.environ.pop(name, None)
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+MAC = "/Applications/{0}.app/Contents/MacOS/{0}"
+NAMES = ["chromium", "chromium-browser", "google-chrome", MAC.format("Google Chrome"), MAC.format("Chromium")]
+CHROMIUM = next(filter(None, map(shutil.which, [os.environ.get("CHROMIUM", ""), *NAMES])), None)
+CURE = (
+    "`apt-get install chromium` (Debian, Ubuntu), `brew install --cask chromium` (macOS), "
+    "or CHROMIUM=/path/to/chrome make test"
+)
+# On a computer without a browser the rest is tested; CI must have one.
+collect_ignore = [] if CHROMIUM or "CI" in os.environ else ["test_lab.py", "test_site_in_browser.py", "test_slides.py"]
+
+
+def pytest_terminal_summary(terminalreporter):
+    if collect_ignore:
+        terminalreporter.write_line(
+            f"Left out, because no Chromium was found: {', '.join(collect_ignore)}. Cure: {CURE}"
+        )
+
 
 settings.register_profile("course", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("course")
@@ -55,7 +78,6 @@ def folders(tmp_path_factory):
     return Folders(root / "images", root / "masks", root / "classes", ids)
 
 
-ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ROOT / "build" / "docs"  # the packages of the site and of the browser tests, apart from the course's
 
 
@@ -69,7 +91,7 @@ def course(tmp_path_factory):
 
 def _build(source, target, *options):
     """Build the site of `source` into `target` as the Makefile does, and return what became of it."""
-    options = [*options, "-d", target.with_name(f"{target.name}.doctrees")]  # two processes may build at once
+    options = [*options, "-d", target.with_name(f"{target.name}.doctrees")]
     assert (EXTRAS / "ready").exists(), "The site's packages are missing. Cure: make site"
     command = re.search(r"-m sphinx (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     shutil.rmtree(target, ignore_errors=True)
@@ -87,41 +109,42 @@ def build():
     return _build
 
 
+def _built_once(factory, name, *options):
+    """The folder of the site or of the slides: the process that asks first builds it, and the others wait."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # then this is a folder of the whole run
+        folder = folder.parent
+    begun, outcome = folder / f"{name}.begun", folder / f"{name}.json"
+    try:
+        begun.touch(exist_ok=False)
+    except FileExistsError:
+        while not outcome.exists():
+            time.sleep(0.2)
+    else:
+        said = "The build was interrupted."
+        try:
+            done = _build(ROOT, folder / name, *options)
+            said = done.stderr or f"exit status {done.returncode}" * bool(done.returncode)
+        finally:
+            write_json(outcome, said)
+    assert json.loads(outcome.read_text(encoding="utf-8")) == ""
+    return folder / name
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The folder of the site, built anew."""
-    folder = tmp_path_factory.mktemp("built") / "site"
-    done = _build(ROOT, folder)
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    return folder
+    return _built_once(tmp_path_factory, "site")
 
 
 @pytest.fixture(scope="session")
 def slides(tmp_path_factory):
-    """The folder of the slides, built anew."""
-    folder = tmp_path_factory.mktemp("built") / "slides"
-    done = _build(ROOT, folder, "-b", "revealjs")
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    return folder
-
-
-def _chromium():
-    mac = "/Applications/{0}.app/Contents/MacOS/{0}"
-    names = ["chromium", "chromium-browser", "google-chrome", mac.format("Google Chrome"), mac.format("Chromium")]
-    found = [path for name in [os.environ.get("CHROMIUM"), *names] if name and (path := shutil.which(name))]
-    if not found:
-        pytest.fail(
-            "No Chromium was found. Cure: `apt-get install chromium` (Debian, Ubuntu), "
-            "`brew install --cask chromium` (macOS), or CHROMIUM=/path/to/chrome make test",
-            pytrace=False,
-        )
-    return found[0]
+    return _built_once(tmp_path_factory, "slides", "-b", "revealjs")
 
 
 @pytest.fixture(scope="module")  # no longer: while Playwright is open, no other test can have an event loop
 def browser():
     """A headless Chromium that Playwright drives."""
-    path = _chromium()
+    assert CHROMIUM, f"No Chromium was found. Cure: {CURE}"
     assert (EXTRAS / "ready").exists(), "The packages of the browser tests are missing. Cure: make site"
     sys.path.append(str(EXTRAS))  # at the end: what the course has itself comes first
     from playwright.sync_api import sync_playwright
@@ -129,7 +152,7 @@ def browser():
     quiet = ["quic", "gpu", "background-networking", "component-update", "sync"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path,
+            executable_path=CHROMIUM,
             chromium_sandbox=False,
             args=["--no-first-run", *(f"--disable-{name}" for name in quiet)],
         )

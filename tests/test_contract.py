@@ -780,7 +780,7 @@ def test_the_global_random_state_is_as_before(probe):
 def test_a_finding_reads_as_a_line(probe):
     lines = list(map(str, check_sequence(lambda: RoundsDown(probe), probe=probe)))
     assert lines[0] == "passed  made: it is a Sequence of Keras."
-    assert "BROKEN  all: 1 of 13 samples never come, with a len of 3: round len up" in "\n".join(lines)
+    assert "FAILED  all: 1 of 13 samples never come, with a len of 3: round len up" in "\n".join(lines)
     assert "?       order: say shuffle=True or shuffle=False." in lines
 
 

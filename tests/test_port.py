@@ -84,7 +84,7 @@ def legacy(data):
     """What legacy Keras made of it: images, masks, predictions, rates, guess, shape, length, and weights."""
     assert (LEGACY_KERAS / "tf_keras").is_dir(), "Legacy Keras is missing. Cure: with a network, run `make legacy`."
     command = [sys.executable, "-c", LEGACY_SCRIPT, str(data), *sorted(path.name for path in data.glob("imgs/*"))]
-    path = os.pathsep.join([str(LEGACY_KERAS), str(ROOT / "old")])
+    path = os.pathsep.join([str(LEGACY_KERAS), str(ROOT / "notebooks" / "code_2019")])
     subprocess.run(command, env=os.environ | {"TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": path}, check=True)
     with np.load(data / "old.npz") as stored:
         return [stored[name] for name in stored]
@@ -92,10 +92,10 @@ def legacy(data):
 
 @pytest.fixture(scope="module")
 def today(data):
-    sys.path.insert(0, str(ROOT / "old"))
+    sys.path.insert(0, str(ROOT / "notebooks" / "code_2019"))
     from generator_today import PairSequence
 
-    sys.path.remove(str(ROOT / "old"))
+    sys.path.remove(str(ROOT / "notebooks" / "code_2019"))
     names = sorted(path.name for path in (data / "imgs").iterdir())
     return PairSequence(names, str(data / "imgs"), str(data / "masks_png"), size=64, shuffle=False)
 
@@ -173,7 +173,10 @@ def test_every_message_of_the_table_was_raised_or_printed_by_the_notebook():
 
 
 def test_the_same_minor_version_of_keras_and_tensorflow_with_a_hash():
-    old, new = ((ROOT / name).read_text(encoding="utf-8") for name in ("old/requirements.txt", "requirements.txt"))
+    old, new = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("notebooks/code_2019/requirements.txt", "requirements.txt")
+    )
     pins = re.findall(r"^(\S+)==(\d+\.\d+)\.\S+ \\\n    --hash=sha256:[0-9a-f]{64}$", old, re.MULTILINE)
     assert pins == [("tf_keras", re.search(r"^tensorflow==(\d+\.\d+)\.", new, re.MULTILINE)[1])]
     assert "://" not in old
@@ -191,8 +194,8 @@ def test_make_fetches_legacy_keras_once(tmp_path):
     makefile = (ROOT / "Makefile").read_text()
     for target in ("lab", "run", "test", "save"):
         assert re.search(rf"^{target}: setup legacy ", makefile, re.MULTILINE), target
-    (tmp_path / "old").mkdir()
-    shutil.copy(ROOT / "old" / "requirements.txt", tmp_path / "old")
+    (tmp_path / "notebooks" / "code_2019").mkdir(parents=True)
+    shutil.copy(ROOT / "notebooks" / "code_2019" / "requirements.txt", tmp_path / "notebooks" / "code_2019")
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "$*" >> called\ncase "$*" in *--target*) mkdir -p build/legacy;; esac\n')
     python.chmod(0o755)
@@ -207,13 +210,13 @@ def test_make_fetches_legacy_keras_once(tmp_path):
     ]
     calls = []
     for change in ("", "", "# another\n"):
-        with open(tmp_path / "old" / "requirements.txt", "a") as file:
+        with open(tmp_path / "notebooks" / "code_2019" / "requirements.txt", "a") as file:
             file.write(change)
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         calls.append((tmp_path / "called").read_text().count("--require-hashes"))
     assert calls == [1, 1, 2]
     python.write_text("#!/bin/sh\nmkdir -p build/legacy\nexit 1\n")
-    (tmp_path / "old" / "requirements.txt").write_text("# a third\n")
+    (tmp_path / "notebooks" / "code_2019" / "requirements.txt").write_text("# a third\n")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "run make legacy" in done.stdout and done.stdout.count("\n") == 1
     assert not (tmp_path / "build" / "legacy" / "made-from").exists()

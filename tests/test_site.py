@@ -16,7 +16,7 @@ SOURCES = [
     *sorted(ROOT.glob("notebooks/[0-9]*.ipynb")),
     *sorted(ROOT.glob("docs/*.md")),
     ROOT / "data_sample" / "README.md",
-    ROOT / "old" / "README.md",
+    ROOT / "notebooks" / "code_2019" / "README.md",
 ]
 NAMES = [path.relative_to(ROOT).with_suffix("").as_posix() for path in SOURCES]
 NOTEBOOKS = [name for name in NAMES if name.startswith("notebooks/")]
@@ -77,18 +77,27 @@ def test_the_download_is_the_file_itself(site, name):
     assert copy.name == source.name and copy.read_bytes() == source.read_bytes()
 
 
+def tiny_course(folder, readme="", notebook=""):
+    """A start page and one notebook, with these words at their ends."""
+    (folder / "notebooks").mkdir(exist_ok=True)
+    (folder / "README.md").write_text(f"# Start\n\n[here](#start) [there](notebooks/01_one.ipynb#one-two) {readme}")
+    cell = {"cell_type": "markdown", "metadata": {}, "source": f"# One: two\n\n[here](#One:-two) {notebook}"}
+    stored = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    (folder / "notebooks" / "01_one.ipynb").write_text(json.dumps(stored))
+    return folder
+
+
 def test_links_open_each_notebook_elsewhere_once_the_course_has_an_address(site, build, tmp_path):
     assert not any(
         urlsplit(link).netloc for name in NAMES for link in page(site, name).all("a", "href") if "/notebooks/" in link
     )
-    done = build(ROOT, tmp_path, "-D", "repository=https://github.com/owner/name")
+    done = build(tiny_course(tmp_path), tmp_path / "site", "-D", "repository=https://github.com/owner/name")
     assert done.returncode == 0, done.stderr
-    for name in NOTEBOOKS:
-        links = [link for link in Page(tmp_path / f"{name}.html").all("a", "href") if urlsplit(link).netloc]
-        assert sorted(links) == [
-            f"https://colab.research.google.com/github/owner/name/blob/main/{name}.ipynb",
-            f"https://mybinder.org/v2/gh/owner/name/main?urlpath=lab/tree/{name}.ipynb",
-        ]
+    links = Page(tmp_path / "site" / "notebooks" / "01_one.html").all("a", "href")
+    assert sorted(link for link in links if urlsplit(link).netloc) == [
+        "https://colab.research.google.com/github/owner/name/blob/main/notebooks/01_one.ipynb",
+        "https://mybinder.org/v2/gh/owner/name/main?urlpath=lab/tree/notebooks/01_one.ipynb",
+    ]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "search"])
@@ -124,20 +133,9 @@ BROKEN_IN_A_NOTEBOOK = {"[no heading](#No:-where)": "'no-where'", "[no file](02_
 
 
 def test_a_broken_link_stops_the_build(build, tmp_path):
-    (tmp_path / "notebooks").mkdir()
-
-    def outcome(readme, notebook):
-        (tmp_path / "README.md").write_text(
-            f"# Start\n\n[here](#start) [there](notebooks/01_one.ipynb#one-two) {readme}"
-        )
-        cell = {"cell_type": "markdown", "metadata": {}, "source": f"# One: two\n\n[here](#One:-two) {notebook}"}
-        stored = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
-        (tmp_path / "notebooks" / "01_one.ipynb").write_text(json.dumps(stored))
-        return build(tmp_path, tmp_path / "site")
-
-    sound = outcome("", "")
+    sound = build(tiny_course(tmp_path), tmp_path / "site")
     assert sound.returncode == 0 and not sound.stderr
-    broken = outcome(" ".join(BROKEN), " ".join(BROKEN_IN_A_NOTEBOOK))
+    broken = build(tiny_course(tmp_path, " ".join(BROKEN), " ".join(BROKEN_IN_A_NOTEBOOK)), tmp_path / "site")
     assert broken.returncode == 1
     complaints = broken.stderr.splitlines()
     for words in [*BROKEN.values(), *BROKEN_IN_A_NOTEBOOK.values()]:

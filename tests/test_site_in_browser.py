@@ -11,7 +11,10 @@ pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = [f"notebooks/{path.stem}" for path in sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))]
-REST = [f"docs/{path.stem}" for path in sorted(ROOT.glob("docs/*.md"))] + ["data_sample/README", "old/README"]
+REST = [f"docs/{path.stem}" for path in sorted(ROOT.glob("docs/*.md"))] + [
+    "data_sample/README",
+    "notebooks/code_2019/README",
+]
 NAMES = ["README", *NOTEBOOKS, *REST]
 SCREENS = {
     "wide light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},

@@ -57,9 +57,9 @@ def write_photos(root, count=12):
 
 
 def command(photos, output, epochs=4, *more):
-    given = ["train", photos / "images", photos / "masks", "--output", output, "--epochs", epochs]
-    usual = ["--size", 32, "--encoder-weights", "none", "--validation", "0.25", "--learning-rate", 0.01, "--augment"]
-    return [str(word) for word in (*given, *usual, *more)]
+    given = ["train", "--images", photos / "images", "--masks", photos / "masks", "--output", output]
+    usual = f"--epochs {epochs} --size 32 --encoder-weights none --validation 0.25 --learning-rate 0.01 --augment"
+    return [str(word) for word in (*given, *usual.split(), *more)]
 
 
 def arrays(path):
@@ -608,7 +608,7 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
         "or a number up to 6."
     )
-    nowhere = ["train", tmp_path / "none", photos / "masks", "--output", tmp_path / "run"]
+    nowhere = ["train", "--images", tmp_path / "none", "--masks", photos / "masks", "--output", tmp_path / "run"]
     assert stopped(nowhere, capsys).startswith(f"there is no folder {tmp_path / 'none'}.")
     assert not (tmp_path / "run").exists()
 
@@ -669,7 +669,7 @@ def test_help_gives_units_and_default_of_every_option(capsys):
 
 
 def test_the_defaults_are_those_of_the_article():
-    given = vars(make_parser().parse_args(["train", "i", "m"]))
+    given = vars(make_parser().parse_args(["train", "--images", "i", "--masks", "m"]))
     assert {name: given[name] for name in ("backbone", "size", "batch", "learning_rate", "decay", "epochs")} == {
         "backbone": "resnet34",
         "size": (384, 384),

@@ -4,7 +4,7 @@ python tools/notebooks.py run    executed copies and HTML pages in build/, the n
 python tools/notebooks.py save   what they print is stored in them, and their line of links renewed
                                  (`save 02 03` takes only those whose names begin so); after all of
                                  them, their seconds and peak memory go into docs/instructor.md
-python tools/notebooks.py weave  exercises/NN.py and the cells that rejoin are put into them; executes nothing
+python tools/notebooks.py weave  notebooks/exercises/NN.py and the cells that rejoin are put into them; executes nothing
                                  (`save` does it too)
 """
 
@@ -132,11 +132,11 @@ class Exercise(NamedTuple):
 
 
 def exercises(path: Path) -> list[Exercise]:
-    """What exercises/NN.py says of a notebook: parts that begin with `# %% name`, a title, then what belongs to it.
+    """What notebooks/exercises/NN.py says: parts that begin with `# %% name`, a title, then what belongs to it.
 
     Without a part `Stub` it is the first line of the solution, a function, with `...` for its body.
     """
-    text = (ROOT / "exercises" / f"{path.name[:2]}.py").read_text(encoding="utf-8")
+    text = (ROOT / "notebooks" / "exercises" / f"{path.name[:2]}.py").read_text(encoding="utf-8")
     found: list[tuple[str, dict[str, str]]] = []
     _, *pieces = re.split(r"^# %% (.+)$", text, flags=re.MULTILINE)
     for name, piece in zip(pieces[::2], pieces[1::2], strict=True):
@@ -188,7 +188,7 @@ def weave(path: Path) -> nbformat.NotebookNode:
         heading = cells[begin].source.splitlines()[0].removeprefix("## ")
         if heading != "Setup" and any(cell.cell_type == "code" for cell in cells[begin:end]):
             why = REJOIN_EXERCISES if heading == "Your turn" else REJOIN
-            source = f'{why}\n%run -i ../rejoin.py {path.name[:2]} "{heading}"'
+            source = f'{why}\n%run -i ../tools/rejoin.py {path.name[:2]} "{heading}"'
             cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["rejoin"]}, execution_count=0)
             cells.insert(begin + 1, cell)
     notebook.cells = cells

@@ -4,15 +4,13 @@ Each session has an environment of its own in build/matrix (3 GB). Outputs of ce
 (`--nbval-lax`): their digits belong to requirements.txt, with which `make test` compares them.
 """
 
-import sys
 from pathlib import Path
 
 import nox
-
-sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from bootstrap import NEWEST, OLDEST, version
 
-nox.options.envdir = "build/matrix"
+ROOT = Path(__file__).resolve().parent.parent
+nox.options.envdir = str(ROOT / "build" / "matrix")
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True  # else a Python that is not here would be passed over
 
@@ -35,5 +33,7 @@ def lowest(session: nox.Session) -> None:
 def highest(session: nox.Session) -> None:
     """The highest versions, those of requirements.txt; the notebooks on the newest Python."""
     session.install("--require-hashes", "-r", "requirements.txt")
-    session.install("--no-deps", "--require-hashes", "--target", "build/legacy", "-r", "old/requirements.txt")
+    session.install(
+        "--no-deps", "--require-hashes", "--target", "build/legacy", "-r", "notebooks/code_2019/requirements.txt"
+    )
     test(session, "tests", *(["notebooks"] if session.python == version(NEWEST) else []), "-m", "not site")

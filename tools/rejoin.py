@@ -1,6 +1,6 @@
 """Catch up with a notebook, for whoever is lost: make what the cells before a heading make.
 
-    %run -i ../rejoin.py 03 "Look"
+    %run -i ../tools/rejoin.py 03 "Look"
 
 is the first cell under the heading *Look* of notebook 03. Where every name that the cells before it define is there, it
 does nothing and prints nothing. Otherwise it says how many they are, runs all of them in order, checks too, as they are
@@ -15,7 +15,7 @@ follows an answer with an error says that it judges the answer before.
 
 
 def rejoin():
-    """Do what the cell `%run -i ../rejoin.py NUMBER "HEADING"` asks for."""
+    """Do what the cell `%run -i ../tools/rejoin.py NUMBER "HEADING"` asks for."""
     import sys
 
     from IPython import get_ipython
@@ -60,7 +60,7 @@ def rejoin_cells(number, heading):
 
     import nbformat
 
-    (path,) = (Path(__file__).resolve().parent / "notebooks").glob(f"{number}_*.ipynb")
+    (path,) = (Path(__file__).resolve().parent.parent / "notebooks").glob(f"{number}_*.ipynb")
     cells = nbformat.read(path, as_version=4).cells
     place = next(place for place, cell in enumerate(cells) if cell.source.splitlines()[:1] == [f"## {heading}"])
     return [

@@ -1,0 +1,148 @@
+"""The house: what lies at the top, how large a file may be, what an import loads, and what others install."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+import segfeed
+import utils
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.split("\0") if name]
+
+
+def test_the_top_holds_the_course_and_nothing_else():
+    top = {name.split("/")[0] for name in tracked()}
+    assert {name for name in top if not name.startswith(".")} == {
+        *("README.md", "environment.yml", "notebooks", "data_sample", "utils.py", "segfeed", "tests", "docs"),
+        *("benchmarks", "tools", "Makefile", "pyproject.toml", "requirements.in", "requirements.txt", "LICENSE"),
+    }
+
+
+def test_no_file_is_too_large_to_read():
+    for path in ROOT.glob("segfeed/**/*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+    assert len((ROOT / "utils.py").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize("name", ["segfeed", "utils"])
+def test_an_import_loads_neither_tensorflow_nor_matplotlib(name):
+    heavy = "{'tensorflow', 'keras', 'matplotlib', 'skimage', 'segmentation_models'}"
+    code = f"import sys, {name}; print(sorted({heavy} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
+
+
+def test_utils_hands_on_every_public_name():
+    assert {"DataGenerator", "find_pairs", "build_unet", "plot_pair"} <= set(segfeed.__all__)
+    for name in segfeed.__all__:
+        assert getattr(utils, name) is getattr(segfeed, name)
+    assert set(segfeed.__all__) <= set(dir(utils))
+    with pytest.raises(AttributeError, match="nobody"):
+        _ = utils.nobody
+
+
+# --- What others install ---------------------------------------------------------------------
+
+
+def test_what_is_installed_has_the_reasons_and_ranges_of_the_course():
+    lines = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+    course = [Requirement(line.split("#")[0]) for line in lines if line[:1] not in "# "]
+    extras = [package for packages in PROJECT["optional-dependencies"].values() for package in packages]
+    ours = [Requirement(text) for text in PROJECT["dependencies"] + extras if not text.startswith("segfeed")]
+    for package in ours:
+        assert str(package) in map(str, course), package
+
+
+def needed(names):
+    """These installed packages and all that they need."""
+    here, found = default_environment(), set()
+    names = list(names)
+    while names:
+        name = re.sub(r"[-_.]+", "-", names.pop()).lower()
+        if name not in found:
+            found.add(name)
+            wanted = map(Requirement, requires(name) or [])
+            names += [one.name for one in wanted if one.marker is None or one.marker.evaluate(here | {"extra": ""})]
+    return found
+
+
+def installed_files(name):
+    """The folders and files of an installed package, at the top of where packages lie."""
+    from importlib.metadata import distribution
+
+    found = distribution(name)
+    tops = {Path(file).parts[0] for file in found.files if ".." not in Path(file).parts}
+    return [Path(found.locate_file(top)) for top in tops if top != "__pycache__"]
+
+
+READ_A_PAIR = """
+import sys
+import segfeed
+image, mask = segfeed.read_pair(segfeed.find_pairs(sys.argv[1], sys.argv[2])[0])
+batch = segfeed.DataGenerator(None, sys.argv[1], sys.argv[2], batch_size=4, img_size=64)[0]
+print(segfeed.__file__, image.shape, mask.shape, batch[0].shape, {"matplotlib", "skimage"} & sys.modules.keys())
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The Python of a new environment that has the wheel of segfeed, what it needs, and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    source = folder / "source"  # where setuptools may leave what it makes
+    for name in tracked():
+        if name.startswith("segfeed/") or name in ("pyproject.toml", "README.md", "LICENSE"):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    build[-1] = source
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    (wheel,) = folder.glob("*.whl")
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel]
+    subprocess.run(pip, check=True)
+    packages = subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    )
+    for name in needed(Requirement(text).name for text in PROJECT["dependencies"]):
+        for path in installed_files(name):
+            (Path(packages.strip()) / path.name).symlink_to(path)
+    return python
+
+
+def test_the_wheel_reads_and_feeds_without_what_draws_and_trains(installed, tmp_path):
+    folders = [ROOT / "data_sample" / name for name in ("images", "masks")]
+    done = subprocess.run([installed, "-c", READ_A_PAIR, *folders], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, said = done.stdout.split(maxsplit=1)
+    assert Path(where).is_relative_to(installed.parent.parent)
+    assert said == "(256, 256, 3) (256, 256, 1) (4, 64, 64, 3) set()\n"
+    missing = subprocess.run([installed, "-c", "import matplotlib"], capture_output=True)
+    assert missing.returncode == 1, "the test would not see an import of it"
+
+
+def test_the_wheel_brings_the_command(installed, tmp_path):
+    command = [installed.with_name("segfeed"), "audit", *(ROOT / "data_sample" / name for name in ("images", "masks"))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
+def test_a_missing_extra_is_named(installed, tmp_path):
+    code = "import segfeed; segfeed.plot_pair"
+    done = subprocess.run([installed, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "matplotlib" in done.stderr.splitlines()[-1]
