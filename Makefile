@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV_PYTHON := $(if $(filter Windows_NT,$(OS)),.venv/Scripts/python,.venv/bin/python)
+PYTEST := $(VENV_PYTHON) tools/offline.py -m pytest -n 2
 # JupyterLab listens on this computer alone, keeps its token, and asks nothing of the network.
 LAB := JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(VENV_PYTHON) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 	--ServerApp.ip=localhost --ServerApp.allow_root=True \
@@ -10,7 +11,7 @@ SPHINX := PYTHONPATH=build/docs $(VENV_PYTHON) -m sphinx -E -W --keep-going -q -
 LOCK := uv pip compile --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--upgrade --quiet
 
-.PHONY: lab run test bench matrix site slides legacy clean setup lock save
+.PHONY: lab run test test-long test-all bench matrix site slides legacy clean setup lock save
 
 lab: setup legacy     ## open JupyterLab on the first notebook, or print its address where there is no browser
 	$(LAB)
@@ -18,11 +19,17 @@ lab: setup legacy     ## open JupyterLab on the first notebook, or print its add
 run: setup legacy     ## execute every notebook; executed copies and pages go to build/
 	$(VENV_PYTHON) tools/notebooks.py run
 
-test: setup legacy build/docs/ready ## format, lint, types, tests, and every notebook cell by cell, without a network
+test: setup legacy build/docs/ready ## format, lint, layers, types, tests, and every notebook cell by cell, offline
 	$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "Cure: $(VENV_PYTHON) -m ruff format ."; exit 1; }
 	$(VENV_PYTHON) -m ruff check --quiet .
+	$(VENV_PYTHON:%python=%lint-imports) --no-cache
 	$(VENV_PYTHON) -m mypy --no-error-summary
-	$(VENV_PYTHON) tools/offline.py -m pytest -n 2
+	$(PYTEST) -m "not long"
+
+test-long: setup legacy build/docs/ready ## the rest of test-all
+	$(PYTEST) tests -m long
+
+test-all: test test-long ## and what takes long: every notebook in the browser, 20 kills, 5,000 damaged files
 
 bench: setup          ## measure the generator beside its peers, which are installed into build/peers
 	$(VENV_PYTHON) -m pip install --quiet --target build/peers -r benchmarks/requirements.txt \
@@ -32,7 +39,7 @@ bench: setup          ## measure the generator beside its peers, which are insta
 matrix:               ## the tests on the lowest and the highest supported versions; needs every Python on the PATH
 	$(PYTHON) -m venv build/nox
 	$(NOX_PYTHON) -m pip install --quiet nox==2026.10.20
-	$(NOX_PYTHON) -m nox
+	$(NOX_PYTHON) -m nox --noxfile tools/noxfile.py
 
 site: build/docs/ready ## build the course's pages into build/site, from the notebooks as they are stored
 	rm -rf build/site

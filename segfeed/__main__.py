@@ -15,9 +15,8 @@ from typing import Any
 from segfeed.errors import CommandError, DataError
 from segfeed.masks import Colours, read_colours
 
-EXIT = """exit status: 0 all is done, and nothing is wrong; 1 it is done, and something is wrong
-(findings, failed checks, damaged shards); 2 it stopped, and says what to change;
-130 it was interrupted."""
+EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
+failed checks, damaged shards); 2 stopped, says what to change; 130 interrupted"""
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -174,12 +173,15 @@ def _load(make: str) -> Callable[[], Any]:
     module, _, name = make.partition(":")
     sys.path.insert(0, os.getcwd())
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise CommandError(
             f"{make} cannot be loaded ({error}). Give it as MODULE:FUNCTION, without .py; "
             f"the module lies in this folder or is installed."
         ) from None
+    if not callable(found):
+        raise CommandError(f"{make} is a {type(found).__name__}: give a function that makes the Sequence.")
+    return found
 
 
 def _train(arguments: argparse.Namespace, words: str) -> int:

@@ -216,6 +216,34 @@ def test_another_program_at_the_address_is_named():
             rendezvous(ClusterSpec([f"localhost:{mine}", f"localhost:{other}"], 0), {}, 20)
 
 
+STRANGERS = [
+    b"",
+    b"\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"[1e999, {}]\n",
+    b"[0]\n",
+    b"[" * 100_000 + b"\n",
+    b"null\n",
+    b"\xff\xfe\n",
+]
+
+
+@pytest.mark.parametrize("words", STRANGERS, ids=lambda words: repr(words[:9]))
+def test_a_stranger_who_knocks_is_passed_over(words):
+    """A scan of the ports, say; the workers still meet."""
+    mine, other = free_ports(2)
+    addresses = [f"localhost:{mine}", f"localhost:{other}"]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(rendezvous, ClusterSpec(addresses, 0), {"rank": 0}, LONG)
+        for _ in range(1000):  # until it listens
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", mine)) as visit:
+                visit.sendall(words)
+                break
+            time.sleep(0.01)
+        second = pool.submit(rendezvous, ClusterSpec(addresses, 1), {"rank": 1}, LONG)
+        assert first.result() == second.result() == [{"rank": 0}, {"rank": 1}]
+
+
 def test_two_orders_of_the_same_workers_are_named():
     first, second = (f"localhost:{port}" for port in free_ports(2))
     with ThreadPoolExecutor(2) as pool:

@@ -4,13 +4,14 @@ Each session has an environment of its own in build/matrix (3 GB). Outputs of ce
 (`--nbval-lax`): their digits belong to requirements.txt, with which `make test` compares them.
 """
 
+import os
 from pathlib import Path
 
 import nox
 from bootstrap import NEWEST, OLDEST, version
 
-ROOT = Path(__file__).resolve().parent.parent
-nox.options.envdir = str(ROOT / "build" / "matrix")
+os.chdir(Path(__file__).resolve().parent.parent)  # nox starts in the folder of this file
+nox.options.envdir = str(Path("build", "matrix").resolve())
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True  # else a Python that is not here would be passed over
 

@@ -67,7 +67,7 @@ def rendezvous(spec: ClusterSpec, info: dict[str, Any], seconds: float = PATIENC
 
     def receive() -> None:
         while not met.is_set():
-            with contextlib.suppress(OSError, ValueError, TypeError), listener.accept()[0] as visitor:
+            with contextlib.suppress(OSError, ValueError), listener.accept()[0] as visitor:
                 visitor.settimeout(10)
                 rank, _ = _line(visitor)
                 visitor.sendall(mine)
@@ -110,7 +110,7 @@ def _visit(spec: ClusterSpec, rank: int, mine: bytes) -> dict[str, Any]:
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(mine)
             answered, info = _line(connection)
-    except (ValueError, TypeError):
+    except ValueError:
         raise WorkerError(f"what answers at {address} is no worker of this program: correct TF_CONFIG.") from None
     if answered != rank:
         raise WorkerError(f"at {address} worker {answered} answers and not {rank}: TF_CONFIG differs between them.")
@@ -118,9 +118,13 @@ def _visit(spec: ClusterSpec, rank: int, mine: bytes) -> dict[str, Any]:
 
 
 def _line(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Rank and info that a worker sends; ValueError for anything else that a stranger may send."""
     with connection.makefile("rb") as file:
-        rank, info = json.loads(file.readline(2**24))
-    return int(rank), dict(info)
+        try:
+            rank, info = json.loads(file.readline(2**24))
+            return int(rank), dict(info)
+        except (TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(str(error)) from None
 
 
 def differences(infos: Sequence[dict[str, Any]]) -> list[str]:

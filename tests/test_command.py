@@ -1,0 +1,93 @@
+"""The command `segfeed`: its help, and `segfeed check` on anyone's Sequence. The rest stands beside what it calls."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segfeed.__main__ import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULE = """
+from pathlib import Path
+from segfeed import DataGenerator
+
+class Floor(DataGenerator):
+    def __len__(self):
+        return len(self.pairs) // self.batch_size
+
+def ids():
+    return sorted(path.stem for path in Path("probe/images").iterdir())
+
+def sound():
+    return DataGenerator(ids(), "probe/images", "probe/masks", batch_size=4, img_size=128)
+
+def floor():
+    return Floor(ids(), "probe/images", "probe/masks", batch_size=4, img_size=128)
+
+nothing = None
+"""
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=" ".join)
+def test_help_fits_on_a_screen_and_says_how_it_ends(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0 and "exit status: 0 done" in said
+    assert max(map(len, said.splitlines())) <= 80
+    assert words == ["train"] or len(said.splitlines()) <= 24
+    assert words or all(f"    {name} " in said for name in COMMANDS)
+
+
+def test_python_m_segfeed_is_the_same_command():
+    done = subprocess.run([sys.executable, "-m", "segfeed", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("usage: segfeed ")
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "my_sequences.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("my_sequences", None)
+
+
+def test_check_judges_the_sequence_of_a_module(module, capsys):
+    probe = ["--probe", "probe", "--shuffle", "yes"]
+    assert main(["check", "my_sequences:sound", *probe]) == 0
+    said = capsys.readouterr().out
+    assert "FAILED" not in said and "31 checks: 0 failed" in said
+    assert main(["check", "my_sequences:floor", *probe]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED" in said and "0 failed" not in said
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        ("my_sequences", "Give it as MODULE:FUNCTION"),
+        ("my_sequences:", "Give it as MODULE:FUNCTION"),
+        (":sound", "Give it as MODULE:FUNCTION"),
+        ("no_such_module:make", "No module named 'no_such_module'"),
+        ("my_sequences:none", "has no attribute 'none'"),
+        ("my_sequences.py:sound", "without .py"),
+        ("my_sequences:nothing", "is a NoneType: give a function"),
+    ],
+)
+def test_what_cannot_be_checked_is_named(module, capsys, make, words):
+    assert main(["check", make]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_probe_does_not_mix_with_the_files_of_somebody(module, capsys):
+    (module / "mine").mkdir()
+    (module / "mine" / "images").mkdir()
+    (module / "mine" / "images" / "holiday.jpg").touch()
+    assert main(["check", "my_sequences:sound", "--probe", "mine"]) == 2
+    assert "holiday.jpg" in capsys.readouterr().err
+    assert os.listdir(module / "mine" / "images") == ["holiday.jpg"]
