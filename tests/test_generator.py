@@ -354,7 +354,7 @@ def test_buffers_do_not_keep_what_a_program_once_held():
     buffers = Buffers()
     held = [buffers.empty((8,), "uint8") for _ in range(100)]
     del held
-    assert len(buffers._kept) <= Buffers.KEPT
+    assert len(buffers._kept) <= Buffers.MAX_KEPT
 
 
 @pytest.mark.parametrize("options", [{"cache_memory": 0}, {}], ids=["from files", "from the cache"])

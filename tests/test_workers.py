@@ -89,8 +89,8 @@ class Workers:
 # --- The same training -----------------------------------------------------------------------
 
 
-def losses_of(folder, how, world=1):
-    workers = Workers(folder, ["tests/worker.py", how, "small"], world)
+def losses_of(folder, how, world=1, network="small"):
+    workers = Workers(folder, ["tests/worker.py", how, network], world)
     assert workers.end() == [0] * world, workers.said(0) + workers.said(world - 1)
     logs = [json.loads(workers.said(rank).splitlines()[-1]) for rank in range(world)]
     assert all(log == logs[0] for log in logs)
@@ -108,6 +108,12 @@ def test_a_training_is_the_same_as_fit_in_one_process(tmp_path, alone, how, worl
     assert names == alone[1] == ["iou", "loss", "val_iou", "val_loss"]
     # what is promised; the sums are rounded in another order, and Adam makes a step of every rounding
     np.testing.assert_allclose(values, alone[0], rtol=1e-5)
+
+
+@pytest.mark.long
+def test_a_training_of_the_u_net_is_the_same_as_fit_in_one_process(tmp_path):
+    alone, values = (losses_of(tmp_path, how, world, "unet")[0] for how, world in (("fit", 1), ("loop", 2)))
+    np.testing.assert_allclose(values, alone, rtol=1e-5)  # as above
 
 
 @settings(deadline=None, max_examples=25)
