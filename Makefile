@@ -50,7 +50,7 @@ slides: build/docs/ready ## build slides from the notebooks' cells, as they are 
 	$(SPHINX) -b revealjs . build/slides
 
 clean:                ## remove what was made; the next call sets up again
-	rm -rf .venv build setup.log .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build setup.log segfeed.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 save: setup legacy    ## for authors: execute the notebooks and store what they print

@@ -210,6 +210,7 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
+TRAIN_EXTRA = {"segmentation_models", "matplotlib", "skimage", "tensorboard"}
 COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
@@ -226,7 +227,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. {interrupt}".rstrip(), file=sys.stderr)
         return 130
     except (CommandError, DataError, OSError, ImportError) as error:
-        print(f"Stopped: {error}", file=sys.stderr)
+        missing = str(getattr(error, "name", None)).partition(".")[0]
+        cure = ': pip install "segfeed[train]"' if missing in TRAIN_EXTRA else ""
+        print(f"Stopped: {error}{cure}", file=sys.stderr)
         return 2
     finally:
         for number, handler in before.items():
