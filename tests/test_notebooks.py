@@ -545,7 +545,8 @@ def kernel(path):
         yield run
 
 
-HEADINGS = [(path, heading) for path in PATHS[:2] for heading in rejoined(path)]
+HEADINGS = [(PATHS[0], heading) for heading in rejoined(PATHS[0])]
+HEADINGS += [pytest.param(PATHS[1], heading, marks=pytest.mark.long) for heading in rejoined(PATHS[1])]
 
 
 @pytest.mark.parametrize(("path", "heading"), HEADINGS, ids=lambda value: getattr(value, "stem", value))

@@ -19,7 +19,7 @@ SOURCES = [
     ROOT / "notebooks" / "code_2019" / "README.md",
 ]
 NAMES = [path.relative_to(ROOT).with_suffix("").as_posix() for path in SOURCES]
-NOTEBOOKS = [name for name in NAMES if name.startswith("notebooks/")]
+NOTEBOOKS = [name for name in NAMES if name.startswith("notebooks/0")]
 
 
 class Page(HTMLParser):

@@ -43,7 +43,7 @@ def page(browser, address):
 
 
 @pytest.mark.parametrize("name", [*NAMES, "search"])
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", [pytest.param("wide light", marks=pytest.mark.long), "phone dark"])
 def test_a_page_reads_well(browser, address, faults, screenshots, screen, name):
     page = browser.new_page(base_url=address, **SCREENS[screen])
     asked, complaints = [], []

@@ -10,9 +10,11 @@ pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+FIRST, *REST = NOTEBOOKS
+EACH = [FIRST, *(pytest.param(path, marks=pytest.mark.long) for path in REST)]
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=EACH, ids=lambda path: path.stem)
 def notebook(request):
     return request.param
 
