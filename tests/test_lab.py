@@ -142,6 +142,11 @@ def test_run_all_cells(lab, course, faults, screenshots, path):
     found = faults(lab, ".jp-RenderedMarkdown", ".jp-OutputArea-output")
     assert [fault for fault in found if not fault.startswith("image-alt:")] == []
 
+    # or the kernels of all notebooks fill the memory
+    lab.get_by_role("menuitem", name="Kernel", exact=True).click()
+    with lab.expect_response(lambda answer: answer.request.method == "DELETE"):
+        lab.get_by_role("menuitem", name="Shut Down Kernel", exact=True).click()
+
 
 def test_an_exercise_is_solved_by_typing(lab, screenshots):
     open_notebook(lab, FIRST)
