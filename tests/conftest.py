@@ -124,7 +124,7 @@ def _built_once(factory, name, *options):
         said = "The build was interrupted."
         try:
             done = _build(ROOT, folder / name, *options)
-            said = done.stderr or f"exit status {done.returncode}" * bool(done.returncode)
+            said = done.stderr or (f"exit status {done.returncode}" if done.returncode else "")
         finally:
             write_json(outcome, said)
     assert json.loads(outcome.read_text(encoding="utf-8")) == ""

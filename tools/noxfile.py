@@ -5,9 +5,12 @@ Each session has an environment of its own in build/matrix (3 GB). Outputs of ce
 """
 
 import os
+import sys
 from pathlib import Path
 
 import nox
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bootstrap import NEWEST, OLDEST, version
 
 os.chdir(Path(__file__).resolve().parent.parent)  # nox starts in the folder of this file
