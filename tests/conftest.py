@@ -41,6 +41,15 @@ def pytest_terminal_summary(terminalreporter):
         )
 
 
+LONG_NOTEBOOKS = ("07", "08")  # they train with several processes and with the Keras of 2019, minutes each
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.suffix == ".ipynb" and item.path.name.startswith(LONG_NOTEBOOKS):
+            item.add_marker(pytest.mark.long)
+
+
 settings.register_profile("course", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("course")
 

@@ -545,8 +545,8 @@ def kernel(path):
         yield run
 
 
-HEADINGS = [(PATHS[0], heading) for heading in rejoined(PATHS[0])]
-HEADINGS += [pytest.param(PATHS[1], heading, marks=pytest.mark.long) for heading in rejoined(PATHS[1])]
+HEADINGS = [(path, heading) for path in PATHS[:2] for heading in rejoined(path)]
+HEADINGS = [HEADINGS[0], *(pytest.param(*one, marks=pytest.mark.long) for one in HEADINGS[1:])]
 
 
 @pytest.mark.parametrize(("path", "heading"), HEADINGS, ids=lambda value: getattr(value, "stem", value))
@@ -631,41 +631,27 @@ def test_a_check_says_that_the_answer_is_one_of_before():
         assert run(checks[0])[0].startswith("Right")
 
 
-@pytest.mark.parametrize("change", ["another output", "no exception", "another exception"])
-def test_nbval_sees_a_change(tmp_path, change):
+def test_nbval_sees_a_change(tmp_path):
     """Strict nbval must be red for another output, for an exception that no longer comes, and for another one."""
-    notebook = nbformat.v4.new_notebook()
-    good = nbformat.v4.new_code_cell("print(1)", execution_count=1)
-    good.outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
-    bad = nbformat.v4.new_code_cell(
-        "1 / 0", execution_count=2, metadata={"tags": ["raises-exception", "nbval-check-output"]}
-    )
-    bad.outputs = [nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=[])]
-    notebook.cells = [good, bad]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval",
-        "-q",
-        "-c",
-        str(tmp_path / "none.ini"),
-        str(tmp_path / "n.ipynb"),
-    ]
     (tmp_path / "none.ini").write_text("[pytest]")
-
-    def passes():
-        nbformat.write(notebook, tmp_path / "n.ipynb")
-        return subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
-
-    assert passes()
-    if change == "another output":
-        good.source = "print(2)"
-    elif change == "no exception":
-        bad.source = "pass"
-    else:
-        bad.source = "int('x')"
-    assert not passes()
+    for name, line, fails in (
+        ("same", "print(1)", "1 / 0"),
+        ("another output", "print(2)", "1 / 0"),
+        ("no exception", "print(1)", "pass"),
+        ("another exception", "print(1)", "int('x')"),
+    ):
+        good = nbformat.v4.new_code_cell(line, execution_count=1)
+        good.outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
+        bad = nbformat.v4.new_code_cell(
+            fails, execution_count=2, metadata={"tags": ["raises-exception", "nbval-check-output"]}
+        )
+        error = {"ename": "ZeroDivisionError", "evalue": "division by zero", "traceback": []}
+        bad.outputs = [nbformat.v4.new_output("error", **error)]
+        nbformat.write(nbformat.v4.new_notebook(cells=[good, bad]), tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval", "-rA", "-c", "none.ini", *map(str, tmp_path.glob("*.ipynb"))]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    failed = set(re.findall(r"^FAILED (.+?)\.ipynb::", said, re.MULTILINE))
+    assert failed == {"another output", "no exception", "another exception"} and "5 passed" in said, said
 
 
 def test_stored_notebooks_are_plain_json_with_stable_ids():

@@ -1,5 +1,6 @@
 """The site: what `make site` builds, that it lacks nothing and asks nobody, and that a broken link stops it."""
 
+import functools
 import json
 import re
 from html.parser import HTMLParser
@@ -38,6 +39,12 @@ class Page(HTMLParser):
 
     def all(self, name, attribute):
         return [found[attribute] for tag, found in self.elements if tag == name and attribute in found]
+
+
+@functools.cache
+def _places(path):
+    """What a link to a place in this page can name."""
+    return {found.get("id") for _, found in Page(path).elements}
 
 
 def page(site, name):
@@ -113,7 +120,7 @@ def test_links_lead_somewhere_and_nothing_is_fetched_from_elsewhere(site, name):
             target = (folder / unquote(address.path)).resolve() if address.path else site / f"{name}.html"
             assert target.is_file(), link
             if address.fragment and target.suffix == ".html":
-                assert unquote(address.fragment) in {found.get("id") for _, found in Page(target).elements}, link
+                assert unquote(address.fragment) in _places(target), link
 
 
 def test_no_style_is_fetched_from_elsewhere(site):

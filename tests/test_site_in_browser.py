@@ -42,8 +42,21 @@ def page(browser, address):
     page.close()
 
 
-@pytest.mark.parametrize("name", [*NAMES, "search"])
-@pytest.mark.parametrize("screen", [pytest.param("wide light", marks=pytest.mark.long), "phone dark"])
+def long(*values):
+    return [pytest.param(*(value if isinstance(value, tuple) else [value]), marks=pytest.mark.long) for value in values]
+
+
+SHORT = ["README", NOTEBOOKS[0], "search"]  # one page of each kind
+
+
+@pytest.mark.parametrize(
+    ("screen", "name"),
+    [
+        *(("phone dark", name) for name in SHORT),
+        *long(*(("phone dark", name) for name in NAMES if name not in SHORT)),
+        *long(*(("wide light", name) for name in [*NAMES, "search"])),
+    ],
+)
 def test_a_page_reads_well(browser, address, faults, screenshots, screen, name):
     page = browser.new_page(base_url=address, **SCREENS[screen])
     asked, complaints = [], []
@@ -72,6 +85,7 @@ def test_the_folder_opens_on_the_start_page(page):
     assert page.get_by_role("heading", name="Feed images to Keras for segmentation").is_visible()
 
 
+@pytest.mark.long
 def test_next_and_previous_lead_through_the_course(page, address):
     page.goto("/README.html")
     for name in NAMES[1:]:
@@ -107,7 +121,7 @@ def test_links_of_the_text_lead_to_their_place(page):
     page.wait_for_url("**/README.html#the-notebooks")
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", [NOTEBOOKS[0], *long(*NOTEBOOKS[1:])])
 def test_the_button_downloads_the_notebook(page, name):
     page.goto(f"/{name}.html")
     page.locator(".dropdown-download-buttons > button").click()
