@@ -1,6 +1,5 @@
 # The public names, in the order in which data flow.
 from .errors import DataError as DataError
-from .errors import TooLargeError as TooLargeError
 from .decode import read_image as read_image
 from .masks import check_mask as check_mask
 from .masks import encode_mask as encode_mask

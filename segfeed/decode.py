@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import io
-import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from segfeed.errors import DataError, TooLargeError
+from segfeed.errors import DataError
 from segfeed.files import raw_bytes
-
-T = TypeVar("T")
-
-JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # how these files begin
-MAX_PIXELS = 178_956_970  # that a file's header may declare: 512 MB as RGB, and Pillow's own limit
-SMALLER = "Cut the picture into tiles; if it should be smaller, copy the file again from its source."
+from segfeed.headers import JPEG, Header, check_size, decode_or_raise, read_header
 
 
 def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -30,8 +22,9 @@ def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.
     smallest that divides it and is still 1.5 times as large: libjpeg leaves out the detail that nobody needs, and
     `resize_image` averages the rest.
     Grey becomes three equal channels and a palette becomes its colours. Raises DataError for a file
-    that is missing, empty, unreadable or larger than `MAX_PIXELS`, for 16-bit values and for transparent
-    pixels: there is more than one way to make those 8-bit RGB, and only you know the right one.
+    that is missing, empty, unreadable or larger than `MAX_PIXELS`, that holds several pictures or other channels,
+    for 16-bit values and for transparent pixels: there is more than one way to make those 8-bit RGB, and only you
+    know the right one.
     """
     return read_image_and_size(path, for_size)[0]
 
@@ -41,20 +34,26 @@ def read_image_and_size(path: str | Path, for_size: tuple[int, int] | None) -> t
     data = read_bytes(path)
     if data[:2] == JPEG:
         return _read_jpeg(path, data, for_size)
-    image = decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+    image = decode_image(path, data, read_header(path, data))
+    return image, image.shape[:2]
+
+
+def decode_image(path: str | Path, data: bytes, header: Header) -> np.ndarray:
+    """The pixels as in `read_image`, of the bytes of a file that is no JPEG."""
+    image = decode_rgb(path, data, header)
     if image.dtype != np.uint8:
         raise DataError(
             f"{path}: {image.dtype} pixels up to {image.max()}, expected 8-bit. "
-            f"Scale them to 0–255 by the full range of your camera and save again."
+            f"Scale them to 0–255 by the full range of your camera and save again.",
+            "image not of 8 bits",
         )
-    if decode_or_raise(path, lambda: Image.open(io.BytesIO(data)).has_transparency_data):
-        alpha = decode(path, data, cv2.IMREAD_UNCHANGED)[..., -1]
-        if alpha.min() < 255:
-            raise DataError(
-                f"{path}: {np.mean(alpha < 255):.1%} of the pixels are transparent. "
-                f"Lay the image on the background you want and save it without an alpha channel."
-            )
-    return image, image.shape[:2]
+    if transparent := share_of_transparent(path, data, header):
+        raise DataError(
+            f"{path}: {transparent:.1%} of the pixels are transparent. "
+            f"Lay the image on the background you want and save it without an alpha channel.",
+            "transparent image",
+        )
+    return image
 
 
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
@@ -64,6 +63,7 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
     may_turn = b"Exif\0\0" in data  # may carry an orientation: OpenCV rotates it, and the sides may swap
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        check_size(path, data, height, width)
         by_opencv = may_turn or colours in {"CMYK", "YCCK"}  # simplejpeg does not turn inks into light; OpenCV does
         sizes = [] if for_size is None else [for_size, for_size[::-1]][: 1 + by_opencv]
         scale = max(
@@ -75,101 +75,97 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
         if not by_opencv:
             smaller = height // scale, width // scale
             return simplejpeg.decode_jpeg(data, min_height=smaller[0], min_width=smaller[1]), (height, width)
+    except DataError:
+        raise
     except (ValueError, MemoryError):
+        read_header(path, data)
         scale = 1  # OpenCV reads more kinds, and says what is wrong with the others
     if scale == 1:
-        image = decode(path, data, cv2.IMREAD_COLOR_RGB)
+        image = _decode(path, data, cv2.IMREAD_COLOR_RGB)
         return image, image.shape[:2]
-    image = cv2.cvtColor(decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(_decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
     turned = image.shape[:2] != (height // scale, width // scale)
     return image, (width, height) if turned else (height, width)
 
 
-def read_stored(path: str | Path, data: bytes) -> np.ndarray:
-    """The pixels of a file as they were stored: (H, W) or (H, W, C) in OpenCV's order; of a palette, the indices."""
-    if _has_palette(data):  # OpenCV would give its colours
-        return decode_or_raise(path, lambda: np.array(Image.open(io.BytesIO(data))))
-    return decode(path, data, cv2.IMREAD_UNCHANGED)
+def decode_rgb(path: str | Path, data: bytes, header: Header) -> np.ndarray:
+    """The colours of a picture, (H, W, 3), of the type in which they are stored, upright; grey is a colour."""
+    if (
+        header.palette or (header.kind == "PPM" and header.bits == 8) or _few_bits(header)
+    ):  # OpenCV misreads some of these
+        return _by_pillow(path, data, header, "RGB")
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    if header.kind == "TIFF" and header.bits > 16:  # of which OpenCV makes no colours
+        stored = decode_stored(path, data, header)
+        return np.repeat(stored[..., None], 3, axis=2) if stored.ndim == 2 else stored[..., 2::-1]
+    return _upright(_decode(path, data, flags), header)
 
 
-def colours_of(path: str | Path, data: bytes, stored: np.ndarray) -> np.ndarray:
-    """The colours, RGB (H, W, 3), of a file as stored: grey is a colour, and a palette is looked up."""
-    if _has_palette(data):
-        return decode_or_raise(path, lambda: np.array(Image.open(io.BytesIO(data)).convert("RGB")))
-    return np.repeat(stored[..., None], 3, axis=2) if stored.ndim == 2 else stored[..., 2::-1]
+def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
+    """The samples of a picture as they were written, upright: (H, W), or (H, W, C) in OpenCV's order.
+
+    Of a palette these are the indices, and of 1, 2 or 4 bits a sample values up to 1, 3 or 15.
+    """
+    if header.palette or _few_bits(header):
+        stored = _by_pillow(path, data, header, None)
+        if header.palette or stored.dtype == bool:
+            return stored.astype(np.uint8)
+    else:
+        stored = _upright(_decode(path, data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION), header)
+    return stored // (255 // (2**header.bits - 1)) if header.bits < 8 else stored
 
 
-def _has_palette(data: bytes) -> bool:
-    return data[:4] == PNG and data[25:26] == b"\x03"
+def palette_of(data: bytes) -> np.ndarray:
+    """The colours of a palette, RGB, uint8 (256, 3); greys in their order for a file without one."""
+    colours = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    with Image.open(io.BytesIO(data)) as image:
+        declared = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    colours[: len(declared)] = declared
+    return colours
 
 
-# --- From a file to its bytes, and from bytes to pixels --------------------------------------
+def share_of_transparent(path: str | Path, data: bytes, header: Header) -> float:
+    """Which share of the pixels is not wholly opaque."""
+    if not header.alpha:
+        return 0.0
+    return float(np.mean(_by_pillow(path, data, header, "RGBA")[..., 3] < 255))
+
+
+def _few_bits(header: Header) -> bool:
+    return header.kind == "TIFF" and header.bits < 8
+
+
+def _by_pillow(path: str | Path, data: bytes, header: Header, mode: str | None) -> np.ndarray:
+    def read() -> np.ndarray:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.array(image.convert(mode) if mode else image)
+
+    return _upright(decode_or_raise(path, data, read), header)
+
+
+def _upright(pixels: np.ndarray, header: Header) -> np.ndarray:
+    """The picture turned as its orientation says; OpenCV and Pillow have turned a TIFF already."""
+    turn = 1 if header.kind == "TIFF" else header.orientation
+    if turn == 1:
+        return pixels
+    if turn > 4:
+        pixels, turn = pixels.swapaxes(0, 1), turn - 4
+    rows, columns = -1 if turn in (3, 4) else 1, -1 if turn in (2, 3) else 1
+    return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of an image file; DataError if it cannot be opened, is empty or declares too many pixels."""
+    """The bytes of an image file; DataError if it cannot be opened or is empty."""
     try:
         data = raw_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.") from error
     if not data:
-        raise DataError(f"{path}: the file is empty (0 bytes). Copy it again from its source.")
-    height, width = decode_or_raise(path, lambda: _declared_size(data))
-    if height * width > MAX_PIXELS:
-        raise TooLargeError(
-            f"{path}: its {len(data)} bytes declare {height}×{width} = {height * width / 1e6:.0f} megapixels, "
-            f"and at most {MAX_PIXELS / 1e6:.0f} are decoded. {SMALLER}"
-        )
+        raise DataError(f"{path}: the file is empty (0 bytes). Copy it again from its source.", "empty file")
     return data
 
 
-def _declared_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) as the header says, before anything is decoded; None if no decoder knows the file."""
-    if data[:4] == PNG and data[12:16] == b"IHDR" and len(data) >= 24:
-        width, height = struct.unpack(">II", data[16:24])
-        return height, width
-    if data[:2] == JPEG:
-        try:
-            return simplejpeg.decode_jpeg_header(data)[:2]
-        except ValueError:
-            pass  # Pillow forgives more
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.height, image.width
-    except UnidentifiedImageError:
-        return None
-
-
-def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
+def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
     """Decode by OpenCV, with `flags` of its `imdecode`; DataError, by the file's name, if that fails."""
     # From memory, because cv2.imread cannot open a path with Korean letters on Windows.
-    return decode_or_raise(path, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
-
-
-def decode_or_raise(path: str | Path, read: Callable[[], T | None]) -> T:
-    """Call `read`; if it fails or returns None, raise a DataError that names the file."""
-    try:
-        found = read()
-    except Image.DecompressionBombError as error:
-        raise TooLargeError(f"{path}: {error} {SMALLER}") from error
-    except Exception as error:  # a damaged file makes decoders raise anything, struct.error and MemoryError included
-        raise _damaged(path, f"cannot be decoded ({error})") from error
-    if found is None:
-        raise _damaged(path, f"not an image that can be decoded (it begins with {raw_bytes(path)[:4]!r})")
-    return found
-
-
-def _damaged(path: str | Path, measured: str) -> DataError:
-    data = raw_bytes(path)
-    if is_cut(data):
-        return DataError(f"{path}: the file is cut off ({len(data)} bytes, no end). Copy it again from its source.")
-    return DataError(
-        f"{path}: {measured}. Open it in an image viewer; save it again, or copy it again from its source."
-    )
-
-
-def is_cut(data: bytes) -> bool:
-    """Whether a JPEG that does not decode well, or a PNG, lacks the mark of its end."""
-    if data[:2] == JPEG:  # the mark of a small picture in the header comes before the large one's pixels
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    return data[:4] == PNG and b"IEND" not in data
+    return decode_or_raise(path, data, lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 
 class DataError(ValueError):
-    """An image or a mask that cannot be used: the message names the file, the value and the cure."""
+    """An image or a mask that cannot be used: the message names the file, the value and the cure.
 
+    `kind` is the name of the fault in `segfeed.audit.FAULTS`.
+    """
 
-class TooLargeError(DataError):
-    """A file whose header declares more pixels than are decoded, perhaps a decompression bomb."""
+    def __init__(self, message: str, kind: str = "unreadable file"):
+        super().__init__(message)
+        self.kind = kind
 
 
 class CommandError(Exception):

@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from segfeed.errors import DataError
 
@@ -17,21 +17,51 @@ if TYPE_CHECKING:
     from segfeed.shards import Shards
 
 
-def files_by_stem(folder: Path) -> dict[str, str]:
-    """The files of a folder: what follows each stem in its name; of several files, joined by a slash.
+PICTURES = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".gif", ".bmp", ".dib", ".webp", ".avif"),
+    *(".heic", ".heif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".dng"),
+}
+SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # of Windows and macOS
+SIDE_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 
-    Hidden files are passed over. Stems are in one Unicode form (NFC), because macOS may store another than
-    the one you type. Raises DataError if there is no such folder.
+
+class Lost(NamedTuple):
+    """What lies in a folder and would not be read: the kind of fault, a name, and what was measured."""
+
+    kind: str
+    name: str
+    measured: str
+
+
+class Listing(NamedTuple):
+    """The files of a folder, what follows each stem in its name (of several files, joined by a slash); and the rest."""
+
+    files: dict[str, str]
+    lost: list[Lost]
+
+
+def list_folder(folder: Path, beside: Path) -> Listing:
+    """List one folder of a pair of folders; `beside` is the other, which may lie in it.
+
+    Stems are in one Unicode form (NFC), because macOS may store another than the one you type. Side files of
+    Windows and macOS and hidden files are passed over, but a hidden picture is lost.
+    Raises DataError if there is no such folder, or if the two are one.
     """
+    if folder.is_dir() and beside.is_dir() and folder.samefile(beside):
+        raise DataError(f"{folder} is given for the images and for the masks. Give two folders.")
     files: dict[str, str] = {}
-    for stored in _names_in(folder):
+    lost: list[Lost] = []
+    for stored in _names_in(folder, beside, lost):
         name = stored if stored.isascii() else unicodedata.normalize("NFC", stored)
-        if name[0] != "." and name not in {"Thumbs.db", "desktop.ini"}:
+        if name[0] == ".":
+            if Path(name).suffix.lower() in PICTURES and not name.startswith("._"):  # these macOS writes beside files
+                lost.append(Lost("hidden file", name, "its name begins with a dot"))
+        elif name.lower() not in SIDE_FILES and not name.endswith("Zone.Identifier"):  # Windows' mark of a download
             stem = stem_of(name)
             # a name that is stored in another Unicode form is kept whole; only a suffix begins with a dot
             rest = sys.intern(name[len(stem) :]) if name == stored else stored
             files[stem] = f"{files[stem]}/{rest}" if stem in files else rest
-    return files
+    return Listing(files, lost)
 
 
 def stem_of(name: str) -> str:
@@ -39,19 +69,34 @@ def stem_of(name: str) -> str:
 
 
 def file_name(stem: str, rest: str) -> str:
-    """The name of a file, from its stem and what `files_by_stem` says of it."""
+    """The name of a file, from its stem and what `list_folder` says of it."""
     return rest if rest and rest[0] != "." else stem + rest
 
 
-def _names_in(folder: Path) -> Iterator[str]:
+def _names_in(folder: Path, beside: Path, lost: list[Lost]) -> Iterator[str]:
     if folder.is_dir():
         with os.scandir(os.fspath(folder)) as entries:
-            yield from (entry.name for entry in entries if entry.is_file())
+            for entry in entries:
+                if entry.is_file():
+                    yield entry.name
+                elif not entry.is_dir():
+                    link = entry.is_symlink()
+                    measured = f"a link to {os.readlink(entry.path)}, which is not there" if link else "not a file"
+                    lost.append(Lost("dead link", entry.name, measured))
+                elif count := _pictures_below(entry, beside):
+                    lost.append(Lost("subfolder", entry.name, f"it holds {count} pictures"))
     else:
         try:
             yield from _shards_for(folder).names(folder.name)
         except FileNotFoundError:
             raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.") from None
+
+
+def _pictures_below(folder: os.DirEntry[str], beside: Path) -> int:
+    if folder.name[0] == "." or folder.name.lower() in SIDE_FOLDERS or (beside.is_dir() and beside.samefile(folder)):
+        return 0
+    names = (name for _, _, names in os.walk(folder.path) for name in names)
+    return sum(name[0] != "." and os.path.splitext(name)[1].lower() in PICTURES for name in names)
 
 
 def raw_bytes(path: str | Path) -> bytes:

@@ -17,7 +17,7 @@ from segfeed.buffers import Buffers
 from segfeed.cache import PixelCache
 from segfeed.errors import DataError
 from segfeed.masks import Colours, check_mask
-from segfeed.pairing import Pairs, find_pairs, read_pair
+from segfeed.pairing import Pairs, as_list, find_pairs, read_pair
 from segfeed.threads import CORES, make_threads
 from segfeed.transforms import resize_image, resize_mask
 
@@ -83,7 +83,7 @@ class DataGenerator(keras.utils.Sequence):
 
     def __init__(
         self,
-        ids: Iterable[str],
+        ids: Iterable[str | os.PathLike],
         imgs_dir: str | Path,
         masks_dir: str | Path,
         batch_size: int = 10,
@@ -120,7 +120,7 @@ class DataGenerator(keras.utils.Sequence):
         self.colours = colours
         self.ignore = ignore
         self.class_weights = class_weights
-        ids = list(ids)
+        ids = as_list(ids)
         self._count = len(ids)
         self._check_arguments()
         read = n_classes, ignore, colours

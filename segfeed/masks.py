@@ -6,65 +6,102 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from segfeed.decode import colours_of, read_bytes, read_stored
+from segfeed.decode import decode_rgb, decode_stored, palette_of, read_bytes, share_of_transparent
 from segfeed.errors import DataError, first_names, in_pixels
+from segfeed.headers import Header, read_header
 
+MIN_SOFT_VALUES = 3  # so many different values between ground and object are a smoothed edge, fewer are something else
 Colours = Mapping[tuple[int, int, int], int]  # RGB, 0–255 each, to a class index
 
 
 def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
-    """Read a mask file as it was stored, uint8 (H, W, 1): no scaling, no smoothing.
+    """Read a mask file as it was stored, uint8 (H, W, 1): no scaling, no smoothing, turned as its EXIF tag says.
 
-    A palette file (Pascal VOC) gives its indices. With `colours`, a table of RGB colour to class
-    index, each pixel gives the index of its colour. Raises DataError for a file that is missing,
-    empty, unreadable or larger than `MAX_PIXELS`, for values above 255, for colour without a table
-    and for a colour that is not in it, and for transparency.
+    A palette file (Pascal VOC) gives its indices, and one of 1, 2 or 4 bits a pixel the values that were written.
+    With `colours`, a table of RGB colour to class index, each pixel gives the index of its colour. Raises DataError
+    for a file that is missing, empty, unreadable or larger than `MAX_PIXELS`, that holds several pictures or an
+    inverted scale, for values above 255, for colour without a table and for a colour that is not in it, and for
+    transparency.
     """
     data = read_bytes(path)
-    stored = read_stored(path, data)
+    header = read_header(path, data)
     if colours is None:
-        return one_value_a_pixel(path, stored)
-    _check_opaque(path, stored)
-    rgb = colours_of(path, data, stored)
-    if rgb.dtype != np.uint8:
-        raise DataError(f"{path}: {rgb.dtype} colours up to {rgb.max()}, expected 8-bit. Save the mask with 8 bits.")
-    classes, known = classes_of_colours(colour_codes(rgb), colours)
+        return one_value_a_pixel(path, read_values(path, data, header))
+    classes, known, rgb = read_classes(path, data, header, colours)
     if not known.all():
         row, column = (int(places[0]) for places in (~known).nonzero())
         colour = tuple(rgb[row, column].tolist())
         raise DataError(
             f"{path}: the colour {colour} of the pixel in row {row}, column {column}, is no class "
             f"({in_pixels(np.sum(~known))} of unknown colour). Add it to `colours`, or save the mask as PNG, "
-            f"without smoothing, in the colours of the table."
+            f"without smoothing, in the colours of the table.",
+            "unknown colour",
         )
     return classes[..., None]
 
 
+def read_values(path: str | Path, data: bytes, header: Header) -> np.ndarray:
+    """The values of a mask as they were stored, (H, W) or (H, W, C)."""
+    stored = decode_stored(path, data, header)
+    falling = header.inverted
+    if header.palette and not falling:
+        used = cv2.calcHist([stored], [0], None, [256], [0, 256]).ravel() > 0
+        colours = palette_of(data)[used]
+        falling = bool((colours == colours[:, :1]).all() and (np.diff(colours[:, 0].astype(int)) < 0).any())
+    if falling:
+        raise DataError(
+            f"{path}: the scale is inverted, so that a low value is seen as white. Programs disagree about which "
+            f"pixels are the object. Save the mask as a grey PNG, 0 for ground.",
+            "inverted scale",
+        )
+    return stored
+
+
+def read_classes(
+    path: str | Path, data: bytes, header: Header, colours: Colours
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The class of each pixel's colour, (H, W), whether the table holds that colour, and the colours, (H, W, 3)."""
+    if header.alpha and (transparent := share_of_transparent(path, data, header)):
+        raise _transparent(path, transparent)
+    rgb = decode_rgb(path, data, header)
+    if rgb.dtype != np.uint8:
+        raise DataError(
+            f"{path}: {rgb.dtype} colours up to {rgb.max()}, expected 8-bit. Save the mask with 8 bits.",
+            "mask not of 8 bits",
+        )
+    return *classes_of_colours(colour_codes(rgb), colours), rgb
+
+
 def one_value_a_pixel(path: str | Path, mask: np.ndarray) -> np.ndarray:
     """Make uint8 (H, W, 1) of a mask as stored; DataError where that would lose something."""
-    _check_opaque(path, mask)
+    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
+        raise _transparent(path, float(np.mean(mask[..., 3] < 255)))
     if mask.ndim == 3:
         if (mask != mask[..., :1])[..., :3].any():
             raise DataError(
                 f"{path}: a mask in colour, shape {mask.shape}, expected one value a pixel. "
                 f"Save it as a grey or palette PNG that holds 0/255 or the class index, "
-                f"or say with `colours` which colour is which class."
+                f"or say with `colours` which colour is which class.",
+                "mask in colour",
             )
         mask = mask[..., 0]
     if mask.dtype != np.uint8 and (mask != mask.astype(np.uint8)).any():
         found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
-        raise DataError(f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.")
+        raise DataError(
+            f"{path}: {found}, expected whole numbers 0–255. Save the mask with 8 bits.", "mask not of 8 bits"
+        )
     return mask.astype(np.uint8, copy=False)[..., None]
 
 
-def _check_opaque(path: str | Path, mask: np.ndarray) -> None:
-    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
-        raise DataError(
-            f"{path}: {np.mean(mask[..., 3] < 255):.1%} of the mask's pixels are transparent, and what lies there "
-            f"is not said. Save it without an alpha channel."
-        )
+def _transparent(path: str | Path, share: float) -> DataError:
+    return DataError(
+        f"{path}: {share:.1%} of the mask's pixels are transparent, and what lies there is not said. "
+        f"Save it without an alpha channel.",
+        "mask in colour",
+    )
 
 
 # --- Colours ---------------------------------------------------------------------------------
@@ -129,12 +166,17 @@ def check_mask(mask: np.ndarray, n_classes: int = 1, ignore: int | None = None) 
     allowed = range(n_classes) if n_classes > 1 else (0, 255 if counts[255] and ignore != 255 else 1)
     unexpected = [value for value in np.flatnonzero(counts) if value not in allowed and value != ignore]
     if unexpected:
+        kind = "unknown value"
+        if n_classes == 1:
+            blended = sum(value not in (1, 255) for value in unexpected)
+            kind = "soft edges" if blended >= MIN_SOFT_VALUES else kind if blended else "two object values"
         found = first_names([f"{value} ({in_pixels(counts[value])})" for value in unexpected])
         expected = "0 and 255, or 0 and 1" if n_classes == 1 else f"class indices 0 to {n_classes - 1}"
         void = "" if ignore is None else f", and {ignore} for void"
         raise DataError(
             f"the mask holds {found}; expected {expected}{void}. "
-            f"Save it as PNG, never as JPEG, resize it by the nearest pixel, and check n_classes={n_classes}."
+            f"Save it as PNG, never as JPEG, resize it by the nearest pixel, and check n_classes={n_classes}.",
+            kind,
         )
 
 

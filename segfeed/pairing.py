@@ -7,14 +7,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from segfeed.decode import read_image_and_size
 from segfeed.errors import DataError, first_names
-from segfeed.files import file_name, files_by_stem
+from segfeed.files import Lost, file_name, list_folder, stem_of
 from segfeed.masks import Colours, read_mask
+
+T = TypeVar("T")
 
 
 class Pair(NamedTuple):
@@ -50,47 +52,94 @@ class Pairs(Sequence[Pair]):
         )
 
 
-def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str] | None = None) -> Pairs:
+def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str | os.PathLike] | None = None) -> Pairs:
     """Match the images of one folder with the masks of another by stem.
 
-    `ids` are stems or names of image files ("0007" or "0007.jpg") and fix the order; without them every file
-    of both folders takes part, sorted by stem. Hidden files are passed over, and names are compared
-    in one Unicode form (NFC), because macOS may store another than the one you type.
+    `ids` are stems, names of image files ("0007" or "0007.jpg") or their paths, and fix the order; without them every
+    file of both folders takes part, sorted by stem. Side files of Windows and macOS and hidden files are passed over,
+    and names are compared in one Unicode form (NFC), because macOS may store another than the one you type.
 
     Raises DataError for an image without a mask (or a mask without an image, when there are no
-    `ids`), two files for one stem, an id given twice, and when there is nothing to pair.
+    `ids`), two files for one stem, an id given twice, ids that are no text, when there is nothing to pair, when the
+    two folders are one, and, without `ids`, for pictures that would not be read: in subfolders, hidden, or behind
+    links that lead nowhere.
     """
     imgs_dir, masks_dir = Path(imgs_dir), Path(masks_dir)
-    files = files_by_stem(imgs_dir)
+    files, lost = list_folder(imgs_dir, masks_dir)
     if ids is None:
-        stems = sorted(files.keys() | files_by_stem(masks_dir).keys())
+        masks = list_folder(masks_dir, imgs_dir)
+        for folder, losses in ((imgs_dir, lost), (masks_dir, masks.lost)):
+            if losses:
+                raise DataError(_lost_words(folder, losses), losses[0].kind)
+        stems = sorted(files.keys() | masks.files.keys())
+        del masks
     else:
-        names = (unicodedata.normalize("NFC", str(name)) for name in ids)
-        stems = [name if name in files else _stem_of_image(name, files) for name in names]
+        stems = [_stem_of_id(name, imgs_dir, files) for name in as_list(ids)]
     if not stems:
         raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
-    images = _match("image", imgs_dir, files, stems)
+    images = _match("image", imgs_dir, files, lost, stems)
     del files  # a million names are 100 MB: one folder at a time
     if len(set(stems)) < len(stems):
         stem, times = Counter(stems).most_common(1)[0]
         raise DataError(f"the id {stem!r} is given {times} times. Give each id once.")
-    return Pairs(imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, files_by_stem(masks_dir), stems))
+    return Pairs(
+        imgs_dir, masks_dir, stems, images, _match("mask", masks_dir, *list_folder(masks_dir, imgs_dir), stems)
+    )
 
 
-def _stem_of_image(name: str, files: dict[str, str]) -> str:
+LOST_CURES = {
+    "dead link": "Copy the file that it should point to, or delete the link",
+    "hidden file": "Rename it without the dot, or delete it",
+    "subfolder": "Subfolders are not read. Move the pictures up (each needs a name of its own), or move it elsewhere",
+}
+
+
+def _lost_words(folder: Path, lost: Sequence[Lost]) -> str:
+    kind, name, measured = lost[0]
+    more = f" ({len(lost) - 1} more like it)" if len(lost) > 1 else ""
+    return f"{folder / name}: {kind}, {measured}{more}. {LOST_CURES[kind]}."
+
+
+def as_list(ids: Iterable[T]) -> list[T]:
+    """The ids as a list; DataError for one text in place of several."""
+    if isinstance(ids, str | bytes):
+        raise DataError(f"the ids are one text, {ids!r}. Give a list of texts.")
+    return list(ids)
+
+
+def _stem_of_id(given: Any, imgs_dir: Path, files: dict[str, str]) -> str:
+    if isinstance(given, str) and given in files:
+        return given
+    if isinstance(given, bytes | os.PathLike):
+        given = os.fsdecode(given)
+    if not isinstance(given, str):
+        raise DataError(
+            f"the id {given!r} is of type {type(given).__name__}, expected text such as '0007'. "
+            f"Read a table of ids as text: with pandas, read_csv(..., dtype=str)."
+        )
+    name = unicodedata.normalize("NFC", given.rstrip("\r\n"))  # a line of a file ends with it
+    folder, _, last = name.replace("\\", "/").rpartition("/")
+    if folder and os.path.abspath(folder) == os.path.abspath(imgs_dir):
+        name = last
     stem, dot, suffix = name.rpartition(".")
-    return stem if stem in files and dot + suffix in files[stem].split("/") else name
+    return stem if name not in files and stem in files and dot + suffix in files[stem].split("/") else name
 
 
-def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> list[str]:
+def _match(kind: str, folder: Path, files: dict[str, str], lost: Sequence[Lost], stems: list[str]) -> list[str]:
     missing = [stem for stem in stems if stem not in files]
     if missing:
+        gone = set(missing)
+        if behind := [one for one in lost if one.name in gone or stem_of(one.name.lstrip(".")) in gone]:
+            raise DataError(_lost_words(folder, behind), behind[0].kind)
+        if inside := [one for one in lost if one.kind == "subfolder"]:
+            raise DataError(f"no {kind} for the id {missing[0]!r}. {_lost_words(folder, inside)}", "subfolder")
         near = next((stem for stem in files if _longer(stem, missing[0]) or _longer(missing[0], stem)), None)
         renamed = f"; or, if {missing[0]!r} belongs to {near!r}, give them one name" if near is not None else ""
         raise DataError(
             f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {first_names(missing)}. "
             f"An image and its mask have the same name up to the extension: "
-            f"add the {kind}, or leave the id out{renamed}."
+            f"add the {kind}, or leave the id out{renamed}.",
+            "missing mask" if kind == "mask" else "orphan mask",
         )
     found = [files[stem] for stem in stems]
     for rest in set(found):
@@ -98,7 +147,8 @@ def _match(kind: str, folder: Path, files: dict[str, str], stems: list[str]) -> 
             stem = stems[found.index(rest)]
             names = sorted(file_name(stem, part) for part in rest.split("/"))
             raise DataError(
-                f"{len(names)} {kind} files in {folder} for the id {stem!r}: {first_names(names)}. Keep one of them."
+                f"{len(names)} {kind} files in {folder} for the id {stem!r}: {first_names(names)}. Keep one of them.",
+                "two files for one stem",
             )
     return found
 
@@ -115,7 +165,7 @@ def split_ids(ids: Iterable[str], *sizes: int, seed: int = 0) -> list[list[str]]
     matter, so a split is the same on every disk. Pictures of one scene must stay in one part: give
     one id per scene then. Raises ValueError when a part, or the rest, would be empty.
     """
-    names = sorted(ids)
+    names = sorted(as_list(ids))
     if len(set(names)) < len(names):
         raise ValueError(f"the id {Counter(names).most_common(1)[0][0]!r} is given twice: it would be in two parts.")
     if min(sizes, default=0) < 1 or sum(sizes) >= len(names):
@@ -137,6 +187,7 @@ def read_pair(
         raise DataError(
             f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "
             f"Make the mask again from this image; "
-            f"if the two are turned against each other, look at the image's EXIF orientation."
+            f"if the two are turned against each other, look at the EXIF orientation of both.",
+            "unequal sizes",
         )
     return image, mask

@@ -14,15 +14,31 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "Add the mask under the image's name, or take the image out.",
     ),
     "orphan mask": (
-        "A mask without an image is not used; perhaps the image was lost or renamed.",
+        "Perhaps its image was lost or renamed; the generator stops.",
         "Add the image under the mask's name, or take the mask out.",
     ),
     "two files for one stem": (
         "Nobody can say which of them belongs to the pair; the generator stops.",
         "Keep one of them.",
     ),
+    "dead link": (
+        "The file that it points to is gone: the pair would be missing; the generator stops.",
+        "Copy the file that it should point to, or delete the link.",
+    ),
+    "hidden file": (
+        "Programs pass over names that begin with a dot: the pair would be missing; the generator stops.",
+        "Rename it without the dot, or delete it.",
+    ),
+    "subfolder": (
+        "Pictures in subfolders are not read: their pairs would be missing; the generator stops.",
+        "Move them up, each under a name of its own, or move the subfolder elsewhere.",
+    ),
+    "mask in another case": (
+        "On Linux these are two names, so the image has no mask; the generator stops.",
+        "Rename one of them; small letters everywhere are safest.",
+    ),
     "names differ in case": (
-        "Linux takes them for two names, Windows and macOS for one: pairs fall apart, or files overwrite each other.",
+        "Linux takes them for two names, Windows and macOS for one: there they overwrite each other.",
         "Rename one of them; small letters everywhere are safest.",
     ),
     "names differ in Unicode form": (
@@ -30,12 +46,12 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "Rename the files to one form, NFC.",
     ),
     "split without file": (
-        "The split names a picture that the folder does not hold; the generator stops.",
+        "The split names a picture that the folder does not hold: a generator for it would stop.",
         "Correct the split, or add the picture.",
     ),
     "empty file": ("A file of 0 bytes holds no picture; the generator stops.", "Copy it again from its source."),
     "truncated file": (
-        "The end is missing: some readers stop, others fill the lost rows with grey and train on them.",
+        "The end is missing, and some readers fill the lost rows with grey; the generator stops.",
         "Copy it again from its source.",
     ),
     "damaged file": (
@@ -44,8 +60,20 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
     ),
     "unreadable file": ("It cannot be decoded; the generator stops.", "Open it in a viewer; copy or save it again."),
     "decompression bomb": (
-        "Decoding it would take the memory of the whole training; the generator refuses it.",
+        "Decoding it would take the memory of the whole training; the generator stops.",
         "Cut the picture into tiles, or copy it again if it should be smaller.",
+    ),
+    "several pictures": (
+        "The file holds several pages, slices or frames, and one would be read; the generator stops.",
+        "Save each of them as a file of its own, images and masks under the same names.",
+    ),
+    "raw file": (
+        "Only the small preview in a camera's raw file can be read; the generator stops.",
+        "Develop it with the camera's program and save it as PNG or JPEG.",
+    ),
+    "other channels": (
+        "Channels beyond grey or RGB, such as infrared, have no place in three colours; the generator stops.",
+        "Save the channels that you want as RGB.",
     ),
     "wrong extension": (
         "Programs that go by the name fail or read it wrongly; a mask that is secretly a JPEG has false values.",
@@ -60,9 +88,13 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "Most of the images have colour: a few grey ones teach the model to tell sources apart, not objects.",
         "Take colour versions, or make all images grey with n_channels=1.",
     ),
-    "image with alpha": (
-        "The fourth channel is not a colour: what is transparent has no certain colour, and the generator stops there.",
+    "transparent image": (
+        "What is transparent has no certain colour; the generator stops.",
         "Lay the image on the background you want and save it as RGB.",
+    ),
+    "image with alpha": (
+        "The fourth channel is not a colour; here all of it is opaque, and it is left out.",
+        "Save the image as RGB.",
     ),
     "image not of 8 bits": (
         "There is more than one way to make 8 bits of them; the generator stops.",
@@ -78,15 +110,19 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "Make the mask again from this image; if they are turned against each other, look at the EXIF tag.",
     ),
     "mask saved as JPEG": (
-        "JPEG changes values: near every edge are classes that nobody drew.",
+        "JPEG changes values: near every edge are classes that nobody drew; the generator stops.",
         "Save the mask as PNG, from its source; rounding the values back moves the edges.",
+    ),
+    "inverted scale": (
+        "A low value is seen as white: programs disagree about which pixels are the object; the generator stops.",
+        "Save the mask as a grey PNG, 0 for ground.",
     ),
     "mask in colour": (
         "A colour is no class: without a table nobody knows which is which; the generator stops.",
         "Give colours={(r, g, b): class}, and save the masks as PNG with the class index for the training.",
     ),
     "unknown colour": (
-        "A colour that is not in the table has no class.",
+        "A colour that is not in the table has no class; the generator stops.",
         "Add it to the table, or repaint those pixels; blends at edges come from a brush or resize with smoothing.",
     ),
     "two object values": (
@@ -94,7 +130,7 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "Use 0 and 255 throughout; look at what the other value marks.",
     ),
     "soft edges": (
-        "Values between ground and object have no class: a brush or resize with smoothing made them.",
+        "Values between ground and object, which a smooth brush or resize makes, have no class; the generator stops.",
         "Draw with a hard brush, resize by the nearest pixel; or cut the mask at 128.",
     ),
     "unknown value": (
@@ -117,16 +153,20 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "The model is tested on what it has learned by heart: the score promises too much.",
         "Look at both; leave one out, or put them into the same split.",
     ),
+    "object lost at this size": (
+        "The object is so small or thin that no pixel of it is left when the mask is resized: it cannot be learned.",
+        "Train at the size that keeps it, or cut the pictures into tiles.",
+    ),
     "rare class": (
         "A model that never says this class is nearly always right, and that is what it learns.",
         "Collect more of it, weigh it in the loss, or draw its images more often; judge by IoU per class.",
     ),
 }
 
-FATAL_FINDINGS = {  # the generator stops at such a file
-    *("missing mask", "orphan mask", "two files for one stem", "empty file", "truncated file", "unreadable file"),
-    *("decompression bomb", "image not of 8 bits", "unequal sizes", "mask in colour", "unknown colour"),
-    *("two object values", "soft edges", "unknown value", "mask not of 8 bits"),
+FATAL_FINDINGS = FAULTS.keys() - {  # the generator stops at such a file, and goes on with these:
+    *("names differ in case", "names differ in Unicode form", "split without file", "damaged file", "wrong extension"),
+    *("turned by EXIF", "grey image", "image with alpha", "palette image", "constant image", "empty mask"),
+    *("inverted mask", "same picture in two splits", "object lost at this size", "rare class"),
 }
 
 

@@ -59,7 +59,7 @@ def audit(
         report += pair.findings
         folder.keep(number, pair)
     for number in folder.odd_grey_ones():
-        measured = f"one channel; {folder.colour.sum()} of {len(names)} images have colour"
+        measured = f"no colour; {folder.colour.sum()} of {len(names)} images have colour"
         report.append(make_finding("grey image", inspector.imgs_dir / str(names[number][1]), measured))
     for number in folder.inverted_ones() if n_classes == 1 else ():
         measured = f"{folder.share[number]:.1%} object, and {folder.border[number]:.0%} of the border; usual is "

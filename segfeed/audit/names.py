@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segfeed.audit.faults import Report, make_finding
-from segfeed.files import file_name, files_by_stem, stem_of
+from segfeed.files import file_name, list_folder, stem_of
 
 Names = tuple[str, str | None, str | None]  # a stem, its image and its mask
 
 
 def pair_names(imgs_dir: Path, masks_dir: Path, report: Report) -> Iterator[Names]:
     """Pair the files of two folders by stem, sorted; what does not fit goes into the report, and comes alone."""
-    images, masks = _names_of(imgs_dir, report), _names_of(masks_dir, report)
+    images, masks = _names_of(imgs_dir, masks_dir, report), _names_of(masks_dir, imgs_dir, report)
     lost = {stem.casefold(): stem for stem in masks.keys() - images.keys()}
     twins = {
         stem: lost.pop(stem.casefold()) for stem in sorted(images.keys() - masks.keys()) if stem.casefold() in lost
@@ -23,7 +23,7 @@ def pair_names(imgs_dir: Path, masks_dir: Path, report: Report) -> Iterator[Name
         image, mask = images.get(stem), masks.get(twins.get(stem, stem))
         if image and mask:
             if stem in twins:
-                report.append(make_finding("names differ in case", imgs_dir / image, f"its mask is {mask}"))
+                report.append(make_finding("mask in another case", imgs_dir / image, f"its mask is {mask}"))
             elif stem_of(image) != stem_of(mask):
                 measured = f"{_form(image)}, its mask {_form(mask)}"
                 report.append(make_finding("names differ in Unicode form", imgs_dir / image, measured))
@@ -34,22 +34,24 @@ def pair_names(imgs_dir: Path, masks_dir: Path, report: Report) -> Iterator[Name
         yield stem, image, mask
 
 
-def _names_of(folder: Path, report: Report) -> dict[str, str]:
-    """A file for each stem."""
+def _names_of(folder: Path, beside: Path, report: Report) -> dict[str, str]:
+    """A file for each stem; what else lies there is reported."""
     names = {}
     folded: dict[str, str] = {}
-    for stem, rest in sorted(files_by_stem(folder).items()):
-        # a name in NFC comes first: what is stored in another form is what `files_by_stem` kept whole
+    files, lost = list_folder(folder, beside)
+    for one in lost:
+        report.append(make_finding(one.kind, folder / one.name, one.measured))
+    for stem, rest in sorted(files.items()):
+        # a name in NFC comes first: what is stored in another form is what `list_folder` kept whole
         first, *others = sorted(
             (file_name(stem, part) for part in rest.split("/")), key=lambda name: (not name.startswith(stem), name)
         )
         names[stem] = first
         for other in others:
-            if stem_of(first) == stem_of(other):
-                report.append(make_finding("two files for one stem", folder / other, f"beside {first}"))
-            else:
-                measured = f"{_form(other)}, beside it {_form(first)}"
-                report.append(make_finding("names differ in Unicode form", folder / other, measured))
+            beside_it = (
+                f"beside {first}" if stem_of(first) == stem_of(other) else f"{_form(other)}, beside {_form(first)}"
+            )
+            report.append(make_finding("two files for one stem", folder / other, beside_it))
         twin = folded.setdefault(stem.casefold(), first)
         if twin != first:
             report.append(make_finding("names differ in case", folder / first, f"beside {twin}"))

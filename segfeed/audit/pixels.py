@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +10,14 @@ from typing import NamedTuple, TypeVar
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
 
 from segfeed.audit.faults import Finding, make_finding
 from segfeed.audit.names import Names
-from segfeed.decode import JPEG, PNG, colours_of, decode, decode_or_raise, is_cut, read_bytes, read_image, read_stored
-from segfeed.errors import DataError, TooLargeError, in_pixels
-from segfeed.files import raw_bytes
-from segfeed.masks import Colours, classes_of_colours, colour_codes, one_value_a_pixel
+from segfeed.decode import decode_image, read_bytes, read_image
+from segfeed.errors import DataError, in_pixels
+from segfeed.headers import JPEG, PNG, Header, read_header, upright_size
+from segfeed.masks import MIN_SOFT_VALUES, Colours, colour_codes, one_value_a_pixel, read_classes, read_values
 
-MIN_SOFT_VALUES = 3  # so many different values between ground and object are a smoothed edge, fewer are something else
 THUMBNAIL_SIDE = 32  # pixels that suffice to recognise a JPEG
 
 T = TypeVar("T")
@@ -72,37 +69,30 @@ class PairInspector(NamedTuple):
         return PairSummary(findings, picture, grey, counts, border)
 
     def _inspect_mask(self, path: str, data: bytes, report: Reporter) -> tuple[Size, np.ndarray | None, float]:
-        stored = read_stored(path, data)
-        size = stored.shape[:2]
-        if data[:2] == JPEG:
-            report("mask saved as JPEG", f"{len(np.unique(stored))} different values")
-            return size, None, 0.0
-        if stored.dtype == np.uint8 and self.colours is not None:
-            mask = self._classes_of(path, data, stored, report)
-        else:
-            mask = _values_of(path, stored, report)
-        counts = None if mask is None else self._count_values(mask, report)
-        if mask is None or counts is None:
-            return size, None, 0.0
+        header = read_header(path, data)
+        _report_turn(header, report)
+        mask = self._classes_of(path, data, header, report)
+        if mask is None:
+            return upright_size(header), None, 0.0
+        counts = self._count_values(mask, header, report)
         border = 0.0
-        if 2 * counts[0] < counts.sum():  # only then it may be inverted
+        if counts is not None and 2 * counts[0] < counts.sum():  # only then it may be inverted
             edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
             border = float(np.mean((edge > 0) & (edge != self.ignore)))
-        return size, counts, border
+        return mask.shape, counts, border
 
-    def _classes_of(self, path: str, data: bytes, stored: np.ndarray, report: Reporter) -> np.ndarray | None:
-        """The classes of a mask in colour, by the table."""
-        if stored.ndim == 3 and stored.shape[2] == 4 and (least := stored[..., 3].min()) < 255:
-            report("mask in colour", f"a channel of transparency beside the colours, down to {least}")
-            return None
-        codes = colour_codes(colours_of(path, data, stored))
-        mask, known = classes_of_colours(codes, self.colours or {})
+    def _classes_of(self, path: str, data: bytes, header: Header, report: Reporter) -> np.ndarray | None:
+        """The values or, by the table, the classes of a mask, (H, W); None, and a finding, if it has others."""
+        if self.colours is None:
+            return _values_of(path, read_values(path, data, header), report)
+        classes, known, rgb = read_classes(path, data, header, self.colours)
         if known.all():
-            return mask
-        report("unknown colour", _most_frequent(np.where(known, -1, codes), _rgb_of))
+            return classes
+        kind = "mask saved as JPEG" if header.kind == "JPEG" else "unknown colour"
+        report(kind, _most_frequent(np.where(known, -1, colour_codes(rgb)), _rgb_of))
         return None
 
-    def _count_values(self, mask: np.ndarray, report: Reporter) -> np.ndarray | None:
+    def _count_values(self, mask: np.ndarray, header: Header, report: Reporter) -> np.ndarray | None:
         """Pixels of each class; None, and a finding, where a value has none."""
         pixels = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel().astype(np.int64)
         if self.ignore is not None:
@@ -111,6 +101,7 @@ class PairInspector(NamedTuple):
         unexpected = [value for value in np.flatnonzero(pixels).tolist() if value not in allowed]
         if unexpected:
             kind = "soft edges" if self.n_classes == 1 and len(unexpected) >= MIN_SOFT_VALUES else "unknown value"
+            kind = "mask saved as JPEG" if header.kind == "JPEG" else kind
             report(kind, _most_frequent(np.where(np.isin(mask, unexpected), mask.astype(int), -1), str))
             return None
         if self.n_classes == 1:
@@ -135,43 +126,25 @@ def _open_and_inspect(path: str, inspect: Callable[[str, bytes, Reporter], T], f
         for start, name, suffixes in CONTENTS:
             if data.startswith(start) and not path.lower().endswith(suffixes):
                 report("wrong extension", f"the file holds {name}")
-        found = inspect(path, data, report)
-        if data[:2] != JPEG and is_cut(data):
-            report("truncated file", "the mark of the file's end is missing")
-        return found
+        return inspect(path, data, report)
     except DataError as error:
-        report(_kind_of(path, error), " ".join(str(error).removeprefix(f"{path}: ").partition(". ")[0].split()))
+        report(error.kind, " ".join(str(error).removeprefix(f"{path}: ").partition(". ")[0].split()))
         return None
-
-
-def _kind_of(path: str, error: DataError) -> str:
-    """Why a file cannot be read."""
-    if isinstance(error, TooLargeError):
-        return "decompression bomb"
-    try:
-        data = raw_bytes(path)
-    except OSError:
-        return "unreadable file"
-    return "empty file" if not data else "truncated file" if is_cut(data) else "unreadable file"
 
 
 def _inspect_image(path: str, data: bytes, report: Reporter) -> tuple[Size, int | None, bool | None]:
     """The size of an image, the hash of what it shows, and whether it has no colours."""
-    turn = _orientation(data)
-    if turn > 1:
-        report("turned by EXIF", f"orientation {turn}" + (": the picture lies on its side" if turn >= 5 else ""))
-    size, pixels, grey = (_inspect_jpeg if data[:2] == JPEG else _inspect_other)(path, data, turn, report)
-    if pixels.dtype != np.uint8:
-        report("image not of 8 bits", f"{pixels.dtype} values up to {pixels.max()}")
-        return size, None, None
+    header = read_header(path, data)
+    _report_turn(header, report)
+    pixels, grey = (_inspect_jpeg if header.kind == "JPEG" else _inspect_other)(path, data, header, report)
     if (pixels == pixels[:1, :1]).all() and ((whole := read_image(path)) == whole[:1, :1]).all():
         report("constant image", f"every pixel is {_rgb(*whole[0, 0])}")
-        return size, None, grey
-    return size, difference_hash(pixels), grey
+        return upright_size(header), None, grey
+    return upright_size(header), difference_hash(pixels), grey
 
 
-def _inspect_jpeg(path: str, data: bytes, turn: int, report: Reporter) -> tuple[Size, np.ndarray, bool]:
-    """The size, pixels in grey (few suffice; libjpeg still reads the whole file), and whether it has no colours."""
+def _inspect_jpeg(path: str, data: bytes, header: Header, report: Reporter) -> tuple[np.ndarray, bool]:
+    """Pixels in grey (few suffice; libjpeg still reads the whole file), and whether it has no colours."""
     said = ""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
@@ -179,35 +152,28 @@ def _inspect_jpeg(path: str, data: bytes, turn: int, report: Reporter) -> tuple[
             small = simplejpeg.decode_jpeg(
                 data, "GRAY", min_height=min(height, THUMBNAIL_SIDE), min_width=min(width, THUMBNAIL_SIDE)
             )
-            return (width, height) if turn >= 5 else (height, width), small[..., 0], space == "Gray"
+            return small[..., 0], space == "Gray"
     except (ValueError, MemoryError) as error:
         said = str(error)
     pixels = read_image(path)
     if said:
-        report("truncated file" if is_cut(data) else "damaged file", said)
-    return pixels.shape[:2], pixels, False
+        report("damaged file", said)
+    return pixels, False
 
 
-def _inspect_other(path: str, data: bytes, turn: int, report: Reporter) -> tuple[Size, np.ndarray, bool]:
-    pixels = decode(path, data, cv2.IMREAD_UNCHANGED)
-    header = decode_or_raise(path, lambda: Image.open(io.BytesIO(data)))
-    if header.mode == "P":
-        report("palette image", f"{len(np.unique(pixels.reshape(-1, pixels[0, 0].size), axis=0))} colours")
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        report("image with alpha", f"{np.mean(pixels[..., 3] < np.iinfo(pixels.dtype).max):.1%} of it is transparent")
-        pixels = pixels[..., :3]
-    return pixels.shape[:2] if turn == 1 else read_image(path).shape[:2], pixels, pixels.ndim == 2
+def _inspect_other(path: str, data: bytes, header: Header, report: Reporter) -> tuple[np.ndarray, bool]:
+    pixels = decode_image(path, data, header)
+    if header.palette:
+        report("palette image", f"{len(np.unique(pixels.reshape(-1, 3), axis=0))} colours")
+    if header.alpha:
+        report("image with alpha", "all of it is opaque")
+    return pixels, bool((pixels == pixels[..., :1]).all())
 
 
-def _orientation(data: bytes) -> int:
-    """How EXIF says an image must be turned: 1 is upright, and 5 to 8 lie on their side."""
-    if (b"Exif\0\0" if data[:2] == JPEG else b"eXIf") not in data and not data.startswith((b"II*", b"MM\0", b"RIFF")):
-        return 1
-    try:
-        turn = Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
-    except Exception:  # a damaged tag: OpenCV passes over it too
-        return 1
-    return turn if turn in range(1, 9) else 1
+def _report_turn(header: Header, report: Reporter) -> None:
+    if header.orientation > 1:
+        lies = ": the picture lies on its side" if header.orientation >= 5 else ""
+        report("turned by EXIF", f"orientation {header.orientation}{lies}")
 
 
 def difference_hash(pixels: np.ndarray) -> int | None:
@@ -216,7 +182,7 @@ def difference_hash(pixels: np.ndarray) -> int | None:
     The dHash of N. Krawetz, "Kind of Like That" (2013, hackerfactor.com): it stays the same, but for a few bits,
     when a picture is resized, saved again or made brighter. None for a picture too plain to be recognised.
     """
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     bits = small[:, 1:] > small[:, :-1]
     return int.from_bytes(np.packbits(bits).tobytes(), "big") if 4 <= bits.sum() <= 60 else None
@@ -227,12 +193,9 @@ def _values_of(path: str, stored: np.ndarray, report: Reporter) -> np.ndarray | 
     try:
         return one_value_a_pixel(path, stored)[..., 0]
     except DataError:
-        if stored.dtype != np.uint8:
-            report("mask not of 8 bits", f"{stored.dtype} values from {stored.min()} to {stored.max()}")
-        elif (stored[..., :3] == stored[..., :1]).all():
-            report("mask in colour", f"a channel of transparency beside the values, down to {stored[..., -1].min()}")
-        else:
-            report("mask in colour", _most_frequent(colour_codes(stored[..., 2::-1]), _rgb_of))
+        if stored.dtype != np.uint8 or (stored[..., :3] == stored[..., :1]).all():
+            raise
+        report("mask in colour", _most_frequent(colour_codes(stored[..., 2::-1]), _rgb_of))
         return None
 
 

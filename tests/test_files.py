@@ -1,0 +1,259 @@
+"""A file is read exactly as it was written, or refused by name; and no picture of a folder is lost in silence."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from test_audit import disc, look, make_folder, picture, saved, seen, tiff
+
+from segfeed import DataError, DataGenerator, Pair, find_pairs, read_image, read_mask, read_pair, split_ids
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(values, bits, colour=0, *chunks):
+    """A PNG of `bits` a pixel, grey (colour 0) or of a palette (3), with other chunks before the pixels."""
+    rows = (b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :]).tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], len(values), bits, colour, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(b"".join(rows))), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def colour_map(bits):
+    """A palette of reds, as PNG and TIFF store it."""
+    reds = (np.arange(2**bits) * 7 + 3).astype(np.uint8)
+    table = np.zeros((3, 2**bits), np.uint16)
+    table[0] = reds.astype(np.uint16) * 257
+    return b"".join(bytes([red, 0, 0]) for red in reds), table.astype("<u2").tobytes()
+
+
+WRITERS = {  # values below 2**bits, uint8 (H, W), to the bytes of a file that holds them
+    "grey PNG": png,
+    "palette PNG": lambda values, bits: png(values, bits, 3, chunk(b"PLTE", colour_map(bits)[0])),
+    "PNG with a transparent value": lambda values, bits: png(values, bits, 0, chunk(b"tRNS", b"\0\0")),
+    "grey TIFF": lambda values, bits: tiff(values, bits=bits),
+    "palette TIFF": lambda values, bits: tiff(values, {262: (3, 3), 320: (3, colour_map(bits)[1])}, bits),
+    "PGM": lambda values, bits: b"P5 %d %d %d\n" % (*values.shape[::-1], 2**bits - 1) + values.tobytes(),
+}
+
+
+@given(st.sampled_from(list(WRITERS)), st.sampled_from([1, 2, 4, 8]), st.integers(1, 40), st.integers(0, 2**32))
+def test_a_mask_gives_the_values_that_were_written(tmp_path_factory, kind, bits, side, seed):
+    path = tmp_path_factory.mktemp("m") / "동전"
+    values = np.random.default_rng(seed).integers(0, 2**bits, (side, 13), np.uint8)
+    path.write_bytes(WRITERS[kind](values, bits))
+    assert np.array_equal(read_mask(path)[..., 0], values)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "uint32", "int32", "float32", "float64", "int64"])
+def test_a_tiff_of_any_number_gives_its_values(tmp_path, dtype):
+    values = disc(value=3).astype(dtype)
+    forms = {"u": 1, "i": 2, "f": 3}
+    wide = {256: (3, 56), 258: (3, values.itemsize * 8), 339: (3, forms[values.dtype.kind])}
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(values.view(np.uint8).reshape(40, -1), wide))
+    assert np.array_equal(read_mask(path)[..., 0], disc(value=3))
+    with pytest.raises(DataError, match=f"{dtype} pixels up to 3"):
+        read_image(path)
+    path.write_bytes(tiff((values + 1000 if values.itemsize > 1 else values - 4).view(np.uint8).reshape(40, -1), wide))
+    with pytest.raises(DataError, match=f"a.tif: {dtype} values from"):
+        read_mask(path)
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "jpeg", "webp"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_mask_is_turned_as_its_image(tmp_path, kind, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    shown = {}
+    for name, pixels in (("image", picture(1)), ("mask", disc(value=0) + np.eye(40, 56, dtype=np.uint8) * 255)):
+        exact = {"webp": {"lossless": True}, "jpeg": {"quality": 100, "subsampling": 0}}.get(kind, {})
+        (tmp_path / name).write_bytes(saved(pixels, kind, exif=exif, **exact))
+        with Image.open(tmp_path / name) as opened:
+            shown[name] = np.array(ImageOps.exif_transpose(opened))
+        unturned = np.array(Image.open(io.BytesIO(saved(pixels, kind, **exact))))
+        if kind == "tiff":  # by Pillow's own functions, from the picture that carries no tag
+            exif_only = Image.fromarray(unturned)
+            exif_only.getexif()[0x0112] = turn
+            shown[name] = np.array(ImageOps.exif_transpose(exif_only))
+    mask = shown["mask"] if shown["mask"].ndim == 2 else shown["mask"][..., 0]
+    image = read_image(tmp_path / "image")
+    assert np.abs(image.astype(int) - shown["image"]).max() <= (0 if kind != "jpeg" else 3)  # two decoders of JPEG
+    if kind == "jpeg":
+        (tmp_path / "mask").write_bytes(saved(np.full((40, 56), 255, np.uint8), kind, exif=exif))
+        assert read_mask(tmp_path / "mask").shape[:2] == image.shape[:2]
+    else:
+        image, read = read_pair(Pair("a", tmp_path / "image", tmp_path / "mask"))
+        assert np.array_equal(read[..., 0], mask) and image.shape[:2] == read.shape[:2]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("bits", [2, 8])
+def test_a_turned_palette_tiff_keeps_its_values(tmp_path, turn, bits):
+    values = np.random.default_rng(0).integers(0, 2**bits, (9, 13), np.uint8)
+    (tmp_path / "a").write_bytes(tiff(values, {262: (3, 3), 320: (3, colour_map(bits)[1]), 274: (3, turn)}, bits))
+    (tmp_path / "b").write_bytes(tiff(values, {274: (3, turn)}))
+    assert np.array_equal(read_mask(tmp_path / "a"), read_mask(tmp_path / "b"))
+
+
+REFUSED = {
+    "Git LFS": (
+        b"version https://git-lfs.example/spec/v1\noid sha256:0\nsize 1\n",
+        "a pointer of Git LFS.* `git lfs pull`",
+    ),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC. Convert it"),
+    "12 bits": (b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x10\0\x10\1\1\x11\0\xff\xda\xff\xd9", "a JPEG of 12 bits"),
+    "lossless": (b"\xff\xd8\xff\xc3\0\x0b\x08\0\x10\0\x10\1\1\x11\0\xff\xda\xff\xd9", "a JPEG that is lossless"),
+    "Zstandard": (tiff(disc(), {259: (3, 50000)}), "TIFF with compression 50000 Zstandard"),
+    "a web page": (b"<!DOCTYPE html><html>", "a web page"),
+    "Lab": (tiff(np.zeros((40, 56 * 3), np.uint8), {256: (3, 56), 262: (3, 8), 277: (3, 3)}), "of kind 8"),
+    "a sensor": (tiff(disc(), {262: (3, 32803)}), "of kind 32803"),
+    "a preview": (tiff(disc(), {254: (4, 1)}), "a camera's raw file"),
+    "infrared": (tiff(np.zeros((40, 56 * 4), np.uint8), {256: (3, 56), 262: (3, 2), 277: (3, 4)}), "4 channels"),
+    "a volume": (tiff(disc(), {32997: (3, 9)}), "holds 9 pictures"),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_what_cannot_be_read_rightly_is_named(tmp_path, read, data, words):
+    (tmp_path / "동전.png").write_bytes(data)
+    with pytest.raises(DataError, match=f"동전.png: .*{words}"):
+        read(tmp_path / "동전.png")
+
+
+def test_a_smaller_copy_behind_the_picture_is_no_second_picture(tmp_path):
+    first = tiff(disc())
+    small = tiff(disc()[::2, ::2].copy(), {254: (4, 1)})
+    at = len(first) + len(first) % 2
+    shifted = bytearray(small)
+    start = struct.unpack("<I", small[4:8])[0]
+    count = struct.unpack("<H", small[start : start + 2])[0]
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        number, _, _, value = struct.unpack("<HHII", small[entry : entry + 12])
+        if number == 273:
+            shifted[entry + 8 : entry + 12] = struct.pack("<I", value + at)
+    data = first[:-4] + struct.pack("<I", at + start) + bytes(at - len(first)) + bytes(shifted)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert np.array_equal(read_mask(tmp_path / "a.tif")[..., 0], disc())
+    (tmp_path / "a.tif").write_bytes(
+        data.replace(struct.pack("<HHII", 254, 4, 1, 1), struct.pack("<HHII", 254, 4, 1, 0))
+    )
+    with pytest.raises(DataError, match="holds 2 pictures"):
+        read_mask(tmp_path / "a.tif")
+
+
+# --- Folders ---------------------------------------------------------------------------------
+
+
+def lose(folder, kind):
+    """Put something into a folder that would not be read; its name."""
+    images = folder / "images"
+    if kind == "dead link":
+        (images / "링크.jpg").symlink_to(images / "gone.jpg")
+        return "링크.jpg"
+    if kind == "hidden file":
+        (images / ".숨은.jpg").write_bytes(saved(picture(50), "jpeg"))
+        return ".숨은.jpg"
+    (images / "day2" / "deep").mkdir(parents=True)
+    for number in range(3):
+        (images / "day2" / "deep" / f"{number}.JPG").write_bytes(saved(picture(60 + number), "jpeg"))
+    return "day2"
+
+
+@pytest.mark.parametrize("kind", ["dead link", "hidden file", "subfolder"])
+def test_what_would_not_be_read_stops_and_is_audited(tmp_path, kind):
+    folder = make_folder(tmp_path)
+    name = lose(folder, kind)
+    assert seen(look(folder), folder) == [(kind, f"images/{name}")]
+    with pytest.raises(DataError, match=f"{name}: {kind}, ") as stopped:
+        find_pairs(folder / "images", folder / "masks")
+    assert stopped.value.kind == kind
+    if kind == "subfolder":
+        assert "it holds 3 pictures" in str(stopped.value)
+    stems = [path.stem for path in (folder / "masks").iterdir()]
+    assert len(find_pairs(folder / "images", folder / "masks", stems)) == 8, "these ids leave it out"
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "._동전 3.jpg", "Thumbs.db", "desktop.ini", "Icon\r", "동전 3.jpg:Zone.Identifier"]
+)
+def test_side_files_are_passed_over(tmp_path, name):
+    folder = make_folder(tmp_path)
+    (folder / "images" / name).write_bytes(b"\0\5\x16\7")
+    for side in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "notes"):
+        (folder / "masks" / side).mkdir()
+        (folder / "masks" / side / ("a.txt" if side == "notes" else "a.png")).write_bytes(b"")
+    assert look(folder) == [] and len(find_pairs(folder / "images", folder / "masks")) == 8
+
+
+def test_masks_may_lie_in_a_folder_of_the_images(tmp_path):
+    folder = make_folder(tmp_path)
+    (folder / "masks").rename(folder / "images" / "masks")
+    assert len(find_pairs(folder / "images", folder / "images" / "masks")) == 8
+
+
+def test_one_folder_given_twice_is_refused(tmp_path):
+    folder = make_folder(tmp_path)
+    (folder / "link").symlink_to(folder / "images")
+    for masks in ("images", "link"):
+        with pytest.raises(DataError, match="given for the images and for the masks"):
+            find_pairs(folder / "images", folder / masks)
+
+
+def test_an_id_behind_a_dead_link_or_in_a_subfolder_says_so(tmp_path):
+    folder = make_folder(tmp_path)
+    lose(folder, "subfolder")
+    with pytest.raises(DataError, match=r"no image for the id '0'\. .*day2: subfolder, it holds 3 pictures"):
+        find_pairs(folder / "images", folder / "masks", ["0"])
+    (folder / "masks" / "동전 3.png").unlink()
+    (folder / "masks" / "동전 3.png").symlink_to(folder / "nowhere.png")
+    with pytest.raises(DataError, match=r"동전 3\.png: dead link, a link to .*nowhere.png, which is not there"):
+        find_pairs(folder / "images", folder / "masks", ["동전 3"])
+
+
+# --- Ids -------------------------------------------------------------------------------------
+
+
+def test_ids_may_be_names_paths_or_lines(tmp_path):
+    folder = make_folder(tmp_path)
+    images, masks = folder / "images", folder / "masks"
+    expected = ["동전 2", "동전 0"]
+    (tmp_path / "train.txt").write_text("동전 2\n동전 0.jpg\n", encoding="utf-8")
+    paths = [images / "동전 2.jpg", images / "동전 0.jpg"]
+    with open(tmp_path / "train.txt", encoding="utf-8") as lines:
+        for ids in (expected, paths, map(str, paths), [os.fsencode(p.name) for p in paths], np.array(expected), lines):
+            assert [pair.stem for pair in find_pairs(images, masks, ids)] == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ([0, 1], "the id 0 is of type int, expected text such as '0007'.*dtype=str"),
+        (np.arange(2), "the id 0|np.int64"),
+        ([1.0], "of type float"),
+        (["동전 1", float("nan")], "of type float"),
+        ([None], "of type NoneType"),
+        ("동전 1", "the ids are one text, '동전 1'"),
+        ([Path("elsewhere") / "동전 1.jpg"], "elsewhere"),
+        (["동전 1", ""], "no image in"),
+    ],
+)
+def test_other_ids_are_refused_at_once(tmp_path, ids, words):
+    folder = make_folder(tmp_path)
+    with pytest.raises(DataError, match=words):
+        DataGenerator(ids, folder / "images", folder / "masks")
+
+
+def test_one_text_is_not_split_into_letters():
+    with pytest.raises(DataError, match="one text"):
+        split_ids("0001", 1)
