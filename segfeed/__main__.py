@@ -58,6 +58,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     add("images", type=Path, metavar="IMAGES", help="folder of the images")
     add("masks", type=Path, metavar="MASKS", help="folder of the masks, with the same names")
     _add_classes(parser)
+    add("--size", type=_size, help="side, or HEIGHTxWIDTH, for training: name the objects that would vanish there")
     add("--csv", type=Path, help="write the findings into this file too")
 
 
@@ -140,6 +141,7 @@ def _audit(arguments: argparse.Namespace, words: str) -> int:
     from segfeed.audit import audit, write_csv
 
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
+    options["size"] = arguments.size
     report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
     print(report)
     if arguments.csv:

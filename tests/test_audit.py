@@ -22,7 +22,8 @@ from PIL import Image
 
 from segfeed.audit import FATAL_FINDINGS, FAULTS, Finding, audit, write_csv
 from segfeed.audit.folder import MAX_HASH_DISTANCE, FolderSummary
-from utils import SAMPLE, DataError, DataGenerator, find_pairs, read_image, read_mask, read_split
+from segfeed.audit.small import lost_objects
+from utils import SAMPLE, DataError, DataGenerator, find_pairs, read_image, read_mask, read_split, resize_mask
 
 STEMS = [f"동전 {number}" for number in range(8)]
 
@@ -658,3 +659,45 @@ def test_random_folders_without_fault_have_no_finding(tmp_path_factory, seeds, s
         mask_kind = data.draw(st.sampled_from(["png", "bmp", "tiff"]))
         (root / "masks" / f"{stem}.{mask_kind}").write_bytes(saved(mask, mask_kind))
     assert look(root, n_classes=n_classes) == []
+
+
+# --- Objects that vanish -----------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32), st.sampled_from([(32, 32), (32, 64), (64, 64), (96, 96)]))
+def test_lost_objects_are_those_without_a_pixel_left(seed, size):
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((200, 260), np.uint8)
+    for number in range(12):  # far apart, so that each is an object
+        row, column = 10 + 60 * (number // 4), 8 + 64 * (number % 4)
+        height, width = rng.integers(1, 30, 2)
+        mask[row : row + height, column : column + width] = number % 3 + 1
+    small = resize_mask(mask[..., None], size)[..., 0]
+    where = [resize_mask(((mask == c) * 255).astype(np.uint8)[..., None], size) for c in (1, 2, 3)]
+    found = lost_objects(mask, size)
+    classes = [c for c in (1, 2, 3) if not (small == c).any()]
+    if found is None:
+        assert not classes and all(cv2.connectedComponents(one)[0] == 5 for one in where)
+        return
+    assert found.objects == 12 and found.classes == classes
+    assert lost_objects(mask, found.keeps) is None and found.keeps[0] % 32 == 0
+    assert found.lost == sum(5 - cv2.connectedComponents(one)[0] for one in where)
+
+
+def test_the_audit_names_objects_that_vanish_at_a_size(folder):
+    thin = with_pixels(disc(), *((row, 3, 255) for row in range(40)))
+    (folder / "masks" / "동전 3.png").write_bytes(saved(thin))
+    assert look(folder) == []
+    report = look(folder, size=(32, 32))
+    assert seen(report, folder) == [("object lost at this size", "masks/동전 3.png")]
+    assert report[0].measured == "1 of 2 objects at 32×32; 64×64 keeps them"
+    assert "At 64×64 no object would be lost." in str(report)
+    command = [sys.executable, "-m", "segfeed", "audit", folder / "images", folder / "masks", "--size", "32"]
+    assert "1 of 2 objects at 32×32" in subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def test_a_class_that_vanishes_is_named(tmp_path):
+    make_folder(tmp_path, saved(with_pixels(disc(value=1), (2, 9, 2))))
+    report = look(tmp_path, n_classes=3, size=(32, 32))
+    lost = next(finding for finding in report if finding.kind == "object lost at this size")
+    assert lost.measured == "1 of 2 objects at 32×32; nothing is left of class 2; 64×64 keeps them"

@@ -193,6 +193,7 @@ class Report(list[Finding]):
 
     pairs = 0
     balance: list[ClassShare]
+    keeps: tuple[int, ...] | None = None  # the size at which no object would be lost, if the chosen one loses some
 
     def __str__(self) -> str:
         lines = []
@@ -203,6 +204,8 @@ class Report(list[Finding]):
             lines += [f"    {finding.file:{width}}  {finding.measured}" for finding in found] + [""]
         for share in self.balance:
             lines.append(f"class {share.value}: {share.pixels:7.2%} of the pixels, in {share.images:7.2%} of the masks")
+        if self.keeps:
+            lines.append(f"At {self.keeps[0]}×{self.keeps[1]} no object would be lost.")
         return "\n".join([*lines, f"{len(self)} findings in {self.pairs} pairs."])
 
 

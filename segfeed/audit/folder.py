@@ -29,6 +29,7 @@ def audit(
     n_classes: int = 1,
     colours: Colours | None = None,
     ignore: int | None = None,
+    size: tuple[int, int] | None = None,
     splits: Mapping[str, Iterable[str]] | None = None,
     progress: bool = True,
 ) -> Report:
@@ -38,6 +39,7 @@ def audit(
         n_classes: 1 for masks of 0/255 or 0/1; more for masks that hold class indices.
         colours: for masks in colour: the class of each (red, green, blue).
         ignore: a mask value, or a class of `colours`, that marks pixels without a class.
+        size: (height, width) to which the masks will be resized, to find objects that vanish there.
         splits: the stems of each part, {"train": [...], "test": [...]}, to find pictures that are in two.
         progress: show a bar on the error output.
 
@@ -52,12 +54,14 @@ def audit(
     names = list(pair_names(Path(imgs_dir), Path(masks_dir), report))
     if not names:
         raise DataError(f"nothing to look at: {imgs_dir} and {masks_dir} hold no file. Check the folders' names.")
-    inspector = PairInspector(Path(imgs_dir), Path(masks_dir), n_classes, colours, ignore)
+    inspector = PairInspector(Path(imgs_dir), Path(masks_dir), n_classes, colours, ignore, size)
     folder = FolderSummary(len(names), max(2, n_classes))
     summaries = _inspect_in_threads(inspector, names)
     for number, pair in enumerate(tqdm(summaries, "audit", len(names), unit="pair", disable=not progress)):
         report += pair.findings
         folder.keep(number, pair)
+        if pair.keeps:
+            report.keeps = max(report.keeps or pair.keeps, pair.keeps)
     for number in folder.odd_grey_ones():
         measured = f"no colour; {folder.colour.sum()} of {len(names)} images have colour"
         report.append(make_finding("grey image", inspector.imgs_dir / str(names[number][1]), measured))

@@ -13,6 +13,7 @@ import simplejpeg
 
 from segfeed.audit.faults import Finding, make_finding
 from segfeed.audit.names import Names
+from segfeed.audit.small import lost_objects
 from segfeed.decode import decode_image, read_bytes, read_image
 from segfeed.errors import DataError, in_pixels
 from segfeed.headers import JPEG, PNG, Header, read_header, upright_size
@@ -43,6 +44,7 @@ class PairSummary(NamedTuple):
     grey: bool | None  # None where there is no image
     counts: np.ndarray | None  # pixels of each class; None where there is no mask, or a value without a class
     border: float  # share of the object along the mask's border
+    keeps: Size | None  # the size that keeps objects which the chosen one loses
 
 
 class PairInspector(NamedTuple):
@@ -53,6 +55,7 @@ class PairInspector(NamedTuple):
     n_classes: int
     colours: Colours | None
     ignore: int | None
+    resize_to: tuple[int, int] | None
 
     def inspect(self, names: Names) -> PairSummary:
         _, image, mask = names
@@ -62,24 +65,31 @@ class PairInspector(NamedTuple):
         seen_mask = (
             _open_and_inspect(os.path.join(self.masks_dir, mask), self._inspect_mask, findings) if mask else None
         )
-        mask_size, counts, border = seen_mask or (None, None, 0.0)
+        mask_size, counts, border, keeps = seen_mask or (None, None, 0.0, None)
         if image and mask and size and mask_size and size != mask_size:
             measured = f"the mask has {mask_size[0]}×{mask_size[1]} pixels, its image {size[0]}×{size[1]}"
             findings.append(make_finding("unequal sizes", self.masks_dir / mask, measured))
-        return PairSummary(findings, picture, grey, counts, border)
+        return PairSummary(findings, picture, grey, counts, border, keeps)
 
-    def _inspect_mask(self, path: str, data: bytes, report: Reporter) -> tuple[Size, np.ndarray | None, float]:
+    def _inspect_mask(
+        self, path: str, data: bytes, report: Reporter
+    ) -> tuple[Size, np.ndarray | None, float, Size | None]:
         header = read_header(path, data)
         _report_turn(header, report)
         mask = self._classes_of(path, data, header, report)
         if mask is None:
-            return upright_size(header), None, 0.0
+            return upright_size(header), None, 0.0, None
         counts = self._count_values(mask, header, report)
-        border = 0.0
+        border, keeps = 0.0, None
         if counts is not None and 2 * counts[0] < counts.sum():  # only then it may be inverted
             edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
             border = float(np.mean((edge > 0) & (edge != self.ignore)))
-        return mask.shape, counts, border
+        if counts is not None and self.resize_to and (found := lost_objects(mask, self.resize_to, self.ignore)):
+            keeps = found.keeps
+            gone = f"; nothing is left of class {', '.join(map(str, found.classes))}" if found.classes else ""
+            measured = f"{found.lost} of {found.objects} objects at {self.resize_to[0]}×{self.resize_to[1]}{gone}; "
+            report("object lost at this size", f"{measured}{keeps[0]}×{keeps[1]} keeps them")
+        return mask.shape, counts, border, keeps
 
     def _classes_of(self, path: str, data: bytes, header: Header, report: Reporter) -> np.ndarray | None:
         """The values or, by the table, the classes of a mask, (H, W); None, and a finding, if it has others."""

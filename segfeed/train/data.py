@@ -27,6 +27,7 @@ class Data(NamedTuple):
 def audit_or_stop(arguments: argparse.Namespace) -> None:
     """Print what the audit finds; CommandError for what would stop the training."""
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
+    options["size"] = arguments.size
     try:
         findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
     except ValueError as error:
