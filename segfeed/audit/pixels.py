@@ -149,7 +149,7 @@ def _inspect_image(path: str, data: bytes, report: Reporter) -> tuple[Size, int 
     pixels, grey = (_inspect_jpeg if header.kind == "JPEG" else _inspect_other)(path, data, header, report)
     if (pixels == pixels[:1, :1]).all() and ((whole := read_image(path)) == whole[:1, :1]).all():
         report("constant image", f"every pixel is {_rgb(*whole[0, 0])}")
-        return upright_size(header), None, grey
+        return upright_size(header), None, None
     return upright_size(header), difference_hash(pixels), grey
 
 
