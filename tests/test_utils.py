@@ -362,6 +362,25 @@ def test_a_resized_mask_stays_on_its_image(side, data, new_side, upright):
     assert abs(float(resized.mean()) - float(image.mean())) / 255 <= 0.5 / min(side, new_side) + 1 / 255
 
 
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(4, 12), st.booleans())
+def test_a_resized_mask_moves_to_no_side(old, new, times, upright):
+    """Over all places of an edge, a mask and its image agree on it within 0.05 new pixels on average."""
+    old, new, apart = old * times, new * times, []
+    for edge in range(old + 1):
+        mask = np.zeros((old, 1, 1), np.uint8)
+        mask[:edge] = 255
+        mask, size = (mask, (new, 1)) if upright else (mask.swapaxes(0, 1), (1, new))
+        image = utils.resize_image(np.repeat(mask, 3, axis=2), size)
+        apart.append((float(utils.resize_mask(mask, size).mean()) - float(image.mean())) / 255 * new)
+    assert abs(np.mean(apart)) <= 0.05
+
+
+@given(arrays(np.uint8, st.tuples(st.sampled_from([2, 4, 12, 16]), st.just(8), st.just(1))), st.sampled_from([2, 4, 6]))
+def test_a_mirrored_mask_is_resized_to_the_mirrored_mask(mask, side):
+    for flip in (np.s_[::-1], np.s_[:, ::-1]):
+        assert np.array_equal(utils.resize_mask(mask[flip], (side, side)), utils.resize_mask(mask, (side, side))[flip])
+
+
 @pytest.mark.parametrize("factors", [(2, 2), (3, 3), (3, 5), (4, 5), (15, 15)])
 def test_shrinking_an_image_does_not_alias(factors):
     checkerboard = np.repeat(np.indices((60, 60)).sum(axis=0) % 2 * 255, 3).reshape(60, 60, 3).astype(np.uint8)
