@@ -191,9 +191,17 @@ def encode_mask(mask: np.ndarray, n_classes: int = 1) -> np.ndarray:
     return np.eye(n_classes, dtype=np.float32)[mask[..., 0]]
 
 
-def mask_classes(mask: np.ndarray) -> np.ndarray:
-    """Class indices, int (H, W), of a mask of indices, of 0/255, of probabilities or one-hot."""
+def mask_classes(mask: np.ndarray, ignore: int | None = None) -> np.ndarray:
+    """Class indices, int (H, W), of a mask of indices, of 0/255, of probabilities or one-hot, (H, W, C).
+
+    255 is the object where a mask holds nothing else but 0; beside other indices it stays 255. Void pixels, which
+    have the value `ignore`, become 0, as in the batches of the generator.
+    """
     if mask.shape[-1] > 1:
         return mask.argmax(axis=-1)
     mask = mask[..., 0]
-    return (mask >= 0.5).astype(int) if mask.dtype.kind == "f" or mask.max() == 255 else mask.astype(int)
+    if mask.dtype.kind not in "biu":  # NumPy does not count bfloat16 among the floats
+        return (mask >= 0.5).astype(int)
+    if ignore is not None:
+        mask = np.where(mask == ignore, 0, mask)
+    return (mask > 0).astype(int) if np.isin(mask, (0, 255)).all() else mask.astype(int)

@@ -56,15 +56,16 @@ class DescribedFigure:
         return small.getvalue()
 
 
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def overlay(image: np.ndarray, mask: np.ndarray, ignore: int | None = None) -> np.ndarray:
     """Lay class colours and outlines over an image: float RGB, (H, W, 3), in [0, 1].
 
     image: (H, W, 1 or 3), uint8 or float in [0, 1]; mask: (H, W, 1) of class indices, 0 or 255, or
-    one-hot (H, W, n). Both the tint and the white-and-black outline show where the object is.
+    one-hot (H, W, n). Both the tint and the white-and-black outline show where the object is. Void pixels, of the
+    value `ignore`, are ground.
     """
     image = image / 255 if image.dtype == np.uint8 else image
     image = np.broadcast_to(image, (*image.shape[:2], 3))
-    classes = mask_classes(mask)
+    classes = mask_classes(mask, ignore)
     # label2rgb deals colours out to the classes that are present, in order
     colours = [to_rgb(COLOURS[(c - 1) % len(COLOURS)]) for c in np.unique(classes) if c > 0]
     tinted = label2rgb(classes, image, colours or None, alpha=0.6, bg_color=None, saturation=1)
@@ -73,8 +74,8 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return outlined
 
 
-def _share(mask: np.ndarray) -> float:
-    return float(np.mean(mask_classes(mask) > 0))
+def _share(mask: np.ndarray, ignore: int | None = None) -> float:
+    return float(np.mean(mask_classes(mask, ignore) > 0))
 
 
 def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.ndarray]:
@@ -85,15 +86,15 @@ def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.nda
     return figure, axes
 
 
-def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair") -> DescribedFigure:
-    """Show image, mask and overlay side by side. Shapes as in `overlay`."""
+def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair", ignore: int | None = None) -> DescribedFigure:
+    """Show image, mask and overlay side by side. Shapes, and `ignore`, as in `overlay`."""
     figure, axes = _panels(1, 3)
-    panels = {"image": image, "mask": mask_classes(mask), "overlay": overlay(image, mask)}
+    panels = {"image": image, "mask": mask_classes(mask, ignore), "overlay": overlay(image, mask, ignore)}
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
         axis.imshow(panel, cmap="gray", interpolation="nearest", vmin=0, vmax=max(1, panel.max()))
         axis.set_title(f"{name}: {title}")
     height, width = image.shape[:2]
-    return DescribedFigure(figure, f"{name}: {height}×{width} pixels, {_share(mask):.1%} of them in the mask")
+    return DescribedFigure(figure, f"{name}: {height}×{width} pixels, {_share(mask, ignore):.1%} of them in the mask")
 
 
 def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> DescribedFigure:
@@ -131,18 +132,19 @@ def plot_history(history: dict[str, list[float]]) -> DescribedFigure:
 def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 3) -> DescribedFigure:
     """Show the `count` worst and the `count` best predictions by their own IoU, worst first.
 
-    Above the mask, below what the model says. `generator` must not shuffle, or the names would be
-    those of other pictures: ValueError.
+    Above the mask, below what the model says. Pixels of the weight 0, such as void, do not count. `generator` must
+    not shuffle, or the names would be those of other pictures: ValueError.
     """
     if generator.shuffle:
         raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
     pairs = iter(generator.pairs)
     kept: list[tuple[float, Pair, np.ndarray, np.ndarray]] = []
-    for images, masks, *_ in generator:
-        for mask, predicted in zip(masks, model.predict_on_batch(images), strict=True):
+    for images, masks, *weights in generator:
+        known = weights[0] > 0 if weights else np.ones(masks.shape[:3], bool)
+        for mask, predicted, seen in zip(masks, model.predict_on_batch(images), known, strict=True):
             truth, found = mask_classes(mask), mask_classes(predicted)
-            either = np.count_nonzero((truth > 0) | (found > 0))
-            iou = np.count_nonzero((truth == found) & (truth > 0)) / either if either else 1.0
+            either = np.count_nonzero(((truth > 0) | (found > 0)) & seen)
+            iou = np.count_nonzero((truth == found) & (truth > 0) & seen) / either if either else 1.0
             kept.append((iou, next(pairs), truth[..., None], found[..., None]))
         kept.sort(key=lambda row: row[:2])
         kept = kept[:count] + kept[max(count, len(kept) - count) :]

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segfeed import DataError, DataGenerator, KerasAugment, balanced_weights, flip_and_turn, iou_per_class, read_mask
+from segfeed import (
+    DataError,
+    DataGenerator,
+    KerasAugment,
+    balanced_weights,
+    flip_and_turn,
+    iou_per_class,
+    mask_classes,
+    read_mask,
+)
 from segfeed.generator import VOID
 
 COLOURS = {(0, 0, 0): 0, (220, 20, 60): 1, (0, 0, 142): 2, (255, 255, 255): 255}
@@ -169,6 +178,41 @@ def test_the_score_does_not_see_void_pixels(world):
     assert [score.iou for score in perfect] == pytest.approx([1, 1, 1])  # Keras counts in float32
     with_void = make(world, "colours", colours=COLOURS | {(255, 255, 255): 0}, ignore=None)
     assert iou_per_class(Painter(), with_void, ("ground", "red", "blue"))[0].iou < 0.99
+
+
+@given(st.data(), st.integers(2, 256), st.sampled_from([None, 255, 7]))
+def test_class_indices_beside_void_stay_what_they_are(data, n_classes, ignore):
+    """One pixel of 255 does not make objects of all classes."""
+    indices = [index for index in range(n_classes) if index != ignore]
+    mask = np.array(data.draw(st.lists(st.sampled_from(indices), min_size=1, max_size=30)), np.uint8)
+    mask = np.append(mask, [0, 1, 255 if ignore is None else ignore]).astype(np.uint8)[None, :, None]
+    found = mask_classes(mask, ignore)
+    assert found.dtype.kind == "i" and np.array_equal(found, np.where(mask == ignore, 0, mask)[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("stored", "ignore", "classes"),
+    [
+        ([0, 255], None, [0, 1]),
+        ([255, 255], None, [1, 1]),
+        ([0, 255], 255, [0, 0]),
+        ([255, 255], 255, [0, 0]),
+        ([0, 1, 255], 255, [0, 1, 0]),
+        ([0, 128, 255], 128, [0, 0, 1]),
+        ([0, 2, 255], None, [0, 2, 255]),
+        ([False, True], None, [0, 1]),
+    ],
+)
+def test_255_is_the_object_void_or_an_index(stored, ignore, classes):
+    mask = np.array(stored) if isinstance(stored[0], bool) else np.array(stored, np.uint8)
+    assert mask_classes(mask[None, :, None], ignore).tolist() == [classes]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_probabilities_of_every_precision_are_cut_at_a_half(dtype):
+    found = keras.ops.convert_to_numpy(keras.ops.cast([[[0.25], [0.5], [0.75], [1.0]]], dtype))
+    assert mask_classes(found).tolist() == [[0, 1, 1, 1]]
+    assert mask_classes(np.concatenate([1 - found, found], axis=-1))[0, [0, 2, 3]].tolist() == [0, 1, 1]
 
 
 # --- Weights ----------------------------------------------------------------------------------

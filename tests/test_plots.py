@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from segfeed import DataGenerator, plots
+from segfeed import DataGenerator, iou_per_class, plots
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 OBJECT = np.zeros((12, 16), np.uint8)
@@ -164,6 +164,36 @@ def test_predictions_are_laid_on_the_images_of_the_files(predict):
     mask[0, :13], found[0, :4] = 255, 255
     for axis, expected in zip(picture.figure.axes, (mask, found), strict=True):
         assert np.allclose(axis.images[0].get_array(), plots.overlay(image, expected))
+
+
+@pytest.mark.parametrize("n_classes", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_iou_of_a_picture_is_that_of_the_scores_without_void(tmp_path, write_pair, n_classes, seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.choice(np.array([0, 1, 255], np.uint8), (12, 16))
+    write_pair(tmp_path, "a", np.repeat(rng.choice(np.array([0, 255], np.uint8), (12, 16, 1)), 3, axis=2), mask)
+    data = DataGenerator(
+        ["a"], tmp_path / "images", tmp_path / "masks", 1, (12, 16), n_classes, shuffle=False, ignore=255
+    )
+
+    def predict_on_batch(images):
+        return images[..., :1] if n_classes == 1 else np.concatenate([1 - images[..., :1], images[..., :1]], axis=-1)
+
+    model = SimpleNamespace(predict_on_batch=predict_on_batch)
+    score = iou_per_class(model, data, ("ground", "object"))[1].iou
+    assert float(plots.plot_predictions(model, data).text.rpartition(" ")[2]) == pytest.approx(score, abs=0.0051)
+
+
+def test_void_is_drawn_as_ground_when_its_value_is_given():
+    mask = np.zeros((20, 20, 1), np.uint8)
+    mask[4:16, 4:16], mask[18:] = 2, 255
+    plain = np.where(mask == 255, np.uint8(0), mask)
+    grey = np.full((20, 20, 3), 0.5)
+    assert np.array_equal(plots.overlay(grey, mask, ignore=255), plots.overlay(grey, plain))
+    assert plots.plot_pair(grey, mask, ignore=255).text == plots.plot_pair(grey, plain).text
+    assert plots.plot_pair(grey, np.where(mask == 2, np.uint8(0), mask), ignore=255).text.endswith(
+        ", 0.0% of them in the mask"
+    )
 
 
 def test_predictions_of_a_generator_that_shuffles_are_refused(predict):
