@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import os
 import zlib
@@ -12,11 +13,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL
 import simplejpeg
 
 from segfeed.files import file_status
 from segfeed.pairing import Pairs
 
+DECODERS = cv2, simplejpeg, PIL
 Pixels = tuple[np.ndarray, np.ndarray]
 
 
@@ -33,7 +36,7 @@ class PixelCache:
         size: (height, width) of the pixels.
         memory: bytes the cache may take. When not all pairs fit, the first ones are kept; or all of
             them, with `folder`, in a file there.
-        settings: what the masks were read and checked for; a file serves no other.
+        settings: what the pixels were read by and the masks checked for; a file serves no other.
         folder: made if need be. The file is named after the list and the settings and may be deleted
             whenever no program uses it.
 
@@ -100,10 +103,23 @@ def _metadata(*files: str) -> int:
 
 
 def _key(pairs: Pairs, *settings: Any) -> str:
-    digest = hashlib.sha256(repr((settings, cv2.__version__, simplejpeg.__version__)).encode())
+    digest = hashlib.sha256(repr((settings, *(package.__version__ for package in DECODERS))).encode())
     for number in range(len(pairs)):
         digest.update("\0".join(map(os.path.abspath, pairs.files(number))).encode(errors="surrogateescape") + b"\0")
     return digest.hexdigest()[:32]
+
+
+def source_digest(*functions: Callable) -> str:
+    """A digest of the source of segfeed, and of these functions: what it reads may change when it changes."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    for function in functions:
+        try:
+            digest.update(inspect.getsource(function).encode())
+        except OSError:  # it was typed, and stands in no file
+            digest.update(function.__code__.co_code)
+    return digest.hexdigest()
 
 
 def _map(path: Path, size: int) -> np.ndarray:

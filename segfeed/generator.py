@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,31 @@ import cv2
 import keras
 import numpy as np
 
+from segfeed.arguments import (
+    VOID,
+    check_arguments,
+    check_augmented,
+    check_augmented_classes,
+    check_picklable,
+    check_preprocessed,
+    height_and_width,
+    whole_number,
+)
 from segfeed.buffers import Buffers
-from segfeed.cache import PixelCache
+from segfeed.cache import PixelCache, source_digest
 from segfeed.errors import DataError
 from segfeed.masks import Colours, check_mask
 from segfeed.pairing import Pairs, as_list, find_pairs, read_pair
-from segfeed.threads import CORES, make_threads
+from segfeed.threads import CORES, Threads
 from segfeed.transforms import resize_image, resize_mask
 
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 Batch = tuple[list[np.ndarray], list[Future]]
 
 PREFETCH = 2  # batches that are read while one is used
-VOID = 255  # in class indices: a pixel of which nobody knows the class
 CHECKED_AT_ONCE = 100_000  # of more ids the names are checked while the program goes on
 
-
-_threads = functools.cache(lambda process: make_threads("DataGenerator"))  # the same for all generators of a process
+_threads = functools.cache(lambda process: Threads("DataGenerator"))  # the same for all generators of a process
 
 
 class DataGenerator(keras.utils.Sequence):
@@ -56,9 +64,9 @@ class DataGenerator(keras.utils.Sequence):
             fewer samples than workers leaves some of them empty arrays.
         augment: called as `augment(image, mask, rng)` on the resized uint8 pair of a sample, the mask
             in class indices (0 and 1 for one class), with an `rng` keyed on (seed, epoch, sample),
-            from several threads; returns a pair of the same shapes and dtypes.
-        preprocess: called on float32 images in 0–255, (B, H, W, C), in place of dividing by 255:
-            what `segmentation_models.get_preprocessing` returns for ImageNet weights.
+            from several threads; returns a pair of the same shapes and dtypes. It may read another generator.
+        preprocess: called on float32 images in 0–255, (B, H, W, C), in place of dividing by 255: what
+            `segmentation_models.get_preprocessing` returns for ImageNet weights. Returns float32 of that shape.
         dtype: "float32", or "uint8" for a quarter of the bytes: begin the model with
             `keras.layers.Rescaling(1 / 255)` then.
         colours: a table of RGB colour, (red, green, blue) of 0–255, to class index (or to `ignore`),
@@ -71,13 +79,14 @@ class DataGenerator(keras.utils.Sequence):
         cache_memory: bytes of memory for decoded pairs, so that later epochs decode nothing; 0 for none.
         cache_dir: a folder for a file that keeps all pairs, and keeps them between runs, when the
             memory does not suffice.
-        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.Sequence`;
-            this class needs none of them to use every core.
+        **kwargs: `workers` and `max_queue_size` of `keras.utils.Sequence` change nothing: this class reads ahead
+            with every core, and with workers Keras would not keep the order. `use_multiprocessing` is refused.
 
     Raises:
         DataError: a file that is missing, doubled or unusable, by name: what names show at once (of more
-            than 100,000 ids with the first batch), what pixels show when the sample is read.
-        ValueError: an argument outside its range.
+            than 100,000 ids with the first batch), what pixels show when the sample is read. Also for
+            what `augment` returns in another shape, dtype or class.
+        ValueError: an argument outside its range, and what `preprocess` returns in another form or not finite.
         OSError: no room in `cache_dir`.
     """
 
@@ -106,65 +115,40 @@ class DataGenerator(keras.utils.Sequence):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.batch_size = batch_size
-        self.size = (img_size, img_size) if isinstance(img_size, int) else img_size
-        self.n_classes = n_classes
-        self.n_channels = n_channels
+        self.batch_size = whole_number("batch_size", batch_size)
+        self.size = height_and_width(img_size)
+        self.n_classes = whole_number("n_classes", n_classes)
+        self.n_channels = whole_number("n_channels", n_channels)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = whole_number("seed", seed)
         self.drop_last = drop_last
-        self.shard = shard
+        self.shard = tuple(whole_number("shard", part) for part in shard)
         self.augment = augment
         self.preprocess = preprocess
         self.dtype = dtype
         self.colours = colours
-        self.ignore = ignore
+        self.ignore = None if ignore is None else whole_number("ignore", ignore)
         self.class_weights = class_weights
+        check_arguments(self)
+        self.workers = 1
+        names = max(2, self.n_classes)
+        self._weights = np.zeros(256, np.float32)
+        self._weights[:names] = 1 if class_weights is None else class_weights
         ids = as_list(ids)
         self._count = len(ids)
-        self._check_arguments()
-        read = n_classes, ignore, colours
-        self._cache = _threads(os.getpid()).submit(
-            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, cache_memory, cache_dir, read)
+        if self._count and len(self) == 0:
+            few = f"{self._count} samples give no batch of {self.batch_size} with drop_last=True"
+            raise ValueError(f"{few}: use a smaller batch_size or drop_last=False.")
+        memory = whole_number("cache_memory", cache_memory)
+        source = cache_dir and source_digest(resize_image, resize_mask, type(self)._read)
+        read = self.n_classes, self.ignore, colours, source
+        self._cache = ThreadPoolExecutor(1).submit(
+            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, memory, cache_dir, read)
         )
         if self._count <= CHECKED_AT_ONCE:
             self._cache.result()
         self._buffers = Buffers()
-        self._epoch_begun = False
         self.set_epoch(0)
-
-    def _check_arguments(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}: a batch holds at least 1 sample.")
-        rank, world = self.shard
-        if not 0 <= rank < world:
-            raise ValueError(f"shard is {self.shard}: (rank, world), with a rank of 0 to world - 1.")
-        if self.batch_size < world:
-            raise ValueError(f"batch_size is {self.batch_size}: {world} workers share a batch of at least {world}.")
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"img_size is {self.size}: give one side or (height, width), in pixels, at least 1.")
-        if not 1 <= self.n_classes <= 256:
-            raise ValueError(f"n_classes is {self.n_classes}: 1 for object or ground, else 2 to 256 class indices.")
-        if self.n_channels not in (1, 3):
-            raise ValueError(f"n_channels is {self.n_channels}: 3 gives RGB, 1 gives grey.")
-        if self.dtype not in ("float32", "uint8"):
-            raise ValueError(f"dtype is {self.dtype!r}: 'float32' gives images in [0, 1], 'uint8' in 0–255.")
-        if self.dtype == "uint8" and self.preprocess is not None:
-            raise ValueError("preprocess makes float32 of the images: use dtype='float32', or put it into the model.")
-        names = max(2, self.n_classes)
-        if self.ignore is not None and (not 0 <= self.ignore <= 255 or self.ignore < names - (self.n_classes == 1)):
-            raise ValueError(f"ignore is {self.ignore}: a value of 0 to 255 that is no class.")
-        if self.colours is not None:
-            wrong = [c for c in self.colours.items() if not 0 <= c[1] < names and c[1] != self.ignore]
-            if wrong or not self.colours:
-                raise ValueError(f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore.")
-        if self.class_weights is not None and (len(self.class_weights) != names or min(self.class_weights) < 0):
-            raise ValueError(f"class_weights is {self.class_weights}: give each of {names} classes a number from 0 on.")
-        self._weights = np.zeros(256, np.float32)
-        self._weights[:names] = 1 if self.class_weights is None else self.class_weights
-        if self._count and len(self) == 0:
-            few = f"{self._count} samples give no batch of {self.batch_size} with drop_last=True"
-            raise ValueError(f"{few}: use a smaller batch_size or drop_last=False.")
 
     @property
     def pairs(self) -> Pairs:
@@ -182,15 +166,18 @@ class DataGenerator(keras.utils.Sequence):
             raise IndexError(f"batch {index} does not exist: there are {len(self)}, from 0 to {len(self) - 1}.")
         index %= len(self)
         self._cache.result()
-        begun = self._begun_by(os.getpid())
+        inside = _threads(os.getpid()).inside  # the `augment` of another generator asks
+        begun = {} if inside else self._begun_by(os.getpid())
         (images, *targets), parts = begun.pop(index, None) or self._start_batch(index)
         for following in range(index + 1, min(index + 1 + PREFETCH, len(self))):
-            if parts and len(begun) < PREFETCH and following not in begun:
+            if parts and not inside and len(begun) < PREFETCH and following not in begun:
                 begun[following] = self._start_batch(following)
         for part in parts:
             part.result()
-        self._epoch_begun |= index == len(self) - 1
-        return (images if self.preprocess is None else self.preprocess(images)), *targets
+        if self.preprocess is not None:
+            images = check_preprocessed(self.preprocess(images), images.shape)
+        self._note(index)
+        return images, *targets
 
     def _start_batch(self, index: int) -> Batch:
         """Let the threads read batch `index`."""
@@ -224,8 +211,10 @@ class DataGenerator(keras.utils.Sequence):
             if self.augment is not None:
                 # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
                 rng = np.random.default_rng([self.seed, epoch, number + 1])
-                image, mask = self.augment(image.copy(), mask.copy(), rng)
-                self._check_augmented(number, mask)
+                returned, files = self.augment(image.copy(), mask.copy(), rng), self.pairs[number][1:]
+                check_augmented(returned, (image, mask), files)
+                image, mask = returned
+                check_augmented_classes(mask, self.n_classes, self.ignore, files[1])
             if self.n_channels == 1:
                 image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
             if self.dtype == "uint8" or self.preprocess is not None:
@@ -252,24 +241,46 @@ class DataGenerator(keras.utils.Sequence):
         except DataError as error:
             raise DataError(f"{self.pairs[number].mask}: {error}") from None
 
-    def _check_augmented(self, number: int, mask: np.ndarray) -> None:
-        last = max(1, self.n_classes - 1)
-        if mask.max() > last:
-            wrong = mask[(mask > last) & (mask != VOID if self.ignore is not None else True)]
-            if wrong.size:
-                void = "" if self.ignore is None else f", and {VOID} for void"
-                raise DataError(
-                    f"{self.pairs[number].mask}: augment made {wrong[0]} of a class index; expected 0 to {last}{void}. "
-                    f"Move the pixels of a mask, never blend them, and leave their values alone."
-                )
+    # --- The epoch ---------------------------------------------------------------------------
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of `epoch`, from 0: call it to go on with a run that was interrupted."""
-        order = np.arange(self._count, dtype=np.int32)
+        self.epoch = whole_number("epoch", epoch)
+        self._order = np.arange(self._count, dtype=np.int32)
         if self.shuffle:
-            np.random.default_rng([self.seed, epoch]).shuffle(order)
-        self.epoch, self._order = epoch, order
+            np.random.default_rng([self.seed, self.epoch]).shuffle(self._order)
         self._begun: tuple[int, dict[int, Batch]] = (0, {})
+        self._given: set[int] = set()  # the batches of this order, since Keras began with it
+        self._given_again = self._looped = self._within_epoch = False
+
+    def on_epoch_begin(self) -> None:
+        self._within_epoch, self._looped = True, False
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch's order, if all batches were handed out since `on_epoch_begin`.
+
+        Keras also calls this before the first epoch, after a look at the shapes of batches 0 and 1: no epoch ends
+        there. With `steps_per_epoch` below `len`, Keras goes on in the same order after the next `on_epoch_begin`,
+        and so does this class: each batch of an order comes once. An order that was left in its midst, because
+        training stopped, does not come again.
+        In a loop of your own, `on_epoch_begin` may be left out if there are more than two batches.
+        """
+        if self._within_epoch:
+            ended = self._given_again or len(self._given) == len(self)
+        else:
+            ended = self._looped or bool(self._given)
+        self._within_epoch = False
+        if ended:
+            self.set_epoch(self.epoch + 1)
+
+    def _note(self, index: int) -> None:
+        """Remember that batch `index` was handed out."""
+        self._looped = index == len(self) - 1 > 1  # Keras does not look so far
+        if self._within_epoch or self._given:
+            self._given_again |= index in self._given  # so Keras has begun anew
+            self._given.add(index)
+
+    # --- Other processes ---------------------------------------------------------------------
 
     def _begun_by(self, process: int) -> dict[int, Batch]:
         """The batches of this epoch that threads of this process read ahead; a forked one begins with none."""
@@ -278,23 +289,10 @@ class DataGenerator(keras.utils.Sequence):
         return self._begun[1]
 
     def __getstate__(self) -> dict[str, Any]:
+        check_picklable(augment=self.augment, preprocess=self.preprocess)
         return {**self.__dict__, "_cache": self._cache.result(), "_begun": (0, {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._cache = Future()
         self._cache.set_result(state["_cache"])
-
-    def on_epoch_begin(self) -> None:
-        self._epoch_begun = True
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch's order, if an epoch has begun.
-
-        Keras also calls this before the first epoch, after a look at the shapes of batches 0 and 1;
-        no epoch ends there. One has begun when Keras says so or the last batch was handed out.
-        With one or two batches, that look reads the last batch, so `fit` starts at epoch 1.
-        """
-        if self._epoch_begun:
-            self.set_epoch(self.epoch + 1)
-        self._epoch_begun = False

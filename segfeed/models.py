@@ -8,6 +8,8 @@ from pathlib import Path
 
 import keras
 
+from segfeed.arguments import height_and_width
+
 
 def build_unet(
     backbone: str = "resnet34",
@@ -31,7 +33,7 @@ def build_unet(
     os.environ.setdefault("SM_FRAMEWORK", "tf.keras")  # read at the import; without it the import fails
     import segmentation_models as sm  # an extra of segfeed
 
-    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    height, width = height_and_width(img_size)
     if height % 32 or width % 32:
         raise ValueError(f"img_size is {height}×{width}: the U-Net halves it five times, so use multiples of 32.")
     try:

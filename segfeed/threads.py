@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-
-import cv2
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_threads(name: str) -> ThreadPoolExecutor:
-    """One thread a core; OpenCV starts no threads of its own in them."""
-    return ThreadPoolExecutor(CORES, name, initializer=cv2.setNumThreads, initargs=(1,))
+class Threads(ThreadPoolExecutor):
+    """One thread a core. OpenCV's own threads stay as they are: it lets one call at a time use them.
+
+    A task that a task submits runs at once. So no thread waits for a task that waits for a thread.
+    """
+
+    def __init__(self, name: str):
+        self._here = threading.local()
+        super().__init__(CORES, name, initializer=setattr, initargs=(self._here, "inside", True))
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller is a task of these threads."""
+        return hasattr(self._here, "inside")
+
+    def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        if not self.inside:
+            return super().submit(task, *args, **kwargs)
+        done: Future = Future()
+        try:
+            done.set_result(task(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done

@@ -274,8 +274,51 @@ def test_a_full_disk_is_named_before_the_training(folders, tmp_path, monkeypatch
         on_disk(folders, tmp_path)
 
 
+INVERTED = """
+class Inverted(DataGenerator):
+    def _read(self, number):
+        image, mask = DataGenerator._read(self, number)
+        return 255 - image, mask
+"""
+
+
+def test_a_subclass_that_reads_otherwise_has_a_file_of_its_own(folders, tmp_path):
+    typed = {"DataGenerator": DataGenerator}
+    exec(INVERTED, typed)  # as in a console: its source is in no file
+    Inverted = typed["Inverted"]
+    where = {"cache_memory": 0, "cache_dir": tmp_path / "cache"}
+    first = on_disk(folders, tmp_path)[0][0]
+    other = Inverted(folders.ids, folders.imgs, folders.masks, 4, 8, shuffle=False, **where)[0][0]
+    assert np.allclose(first, 1 - other)
+
+
 def test_a_newer_opencv_makes_a_new_file(folders, tmp_path, monkeypatch):
     on_disk(folders, tmp_path)
     monkeypatch.setattr(cv2, "__version__", "9.9")
     on_disk(folders, tmp_path)
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["headers", "decode", "masks", "pairing", "transforms", "generator"])
+def test_other_code_that_makes_the_pixels_makes_a_new_file(folders, tmp_path, monkeypatch, name):
+    """A next version of the library may resize or decode otherwise: what this one kept is not served then."""
+    on_disk(folders, tmp_path)
+    read_bytes = Path.read_bytes
+
+    def newer(path):
+        return read_bytes(path) + (b"# newer" if path.match(f"segfeed/{name}.py") else b"")
+
+    monkeypatch.setattr(Path, "read_bytes", newer)
+    on_disk(folders, tmp_path)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["resize_image", "resize_mask"])
+def test_another_function_that_makes_the_pixels_makes_a_new_file(folders, tmp_path, monkeypatch, name):
+    def whole():
+        return [part for batch in on_disk(folders, tmp_path) for part in batch]
+
+    before, function = whole(), getattr(generator, name)
+
+    monkeypatch.setattr(generator, name, lambda *arguments: np.zeros_like(function(*arguments)))
+    assert not same([whole()], [before]) and len(list((tmp_path / "cache").iterdir())) == 2

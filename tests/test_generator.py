@@ -1,5 +1,6 @@
 """The data generator: what a batch is, in which order batches come, and what Keras makes of both."""
 
+import functools
 import inspect
 import os
 import pickle
@@ -11,6 +12,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import psutil
@@ -18,8 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segfeed import DataError, DataGenerator, flip_and_turn, generator, read_mask
-from segfeed.buffers import Buffers
+from segfeed import DataError, DataGenerator, balanced_weights, flip_and_turn, generator, read_mask
+from segfeed.buffers import KEPT, Buffers
+from segfeed.check.context import run_at_once
 
 
 @pytest.fixture
@@ -352,9 +355,43 @@ def test_batches_that_are_kept_are_not_written_over(make):
 
 def test_buffers_do_not_keep_what_a_program_once_held():
     buffers = Buffers()
-    held = [buffers.empty((8,), "uint8") for _ in range(100)]
-    del held
-    assert len(buffers._kept) <= Buffers.MAX_KEPT
+    for size in (2**20, 2**24, 2**25):  # nothing is written, so the operating system gives no memory
+        held = [buffers.empty((size,), "uint8") for _ in range(20)]
+        assert buffers.kept <= KEPT
+        del held
+        assert 2**20 <= buffers.kept <= KEPT
+
+
+def test_every_array_that_lies_in_a_batch_keeps_its_memory():
+    """Whatever is made of a batch, a new batch lies elsewhere until nothing of it is left."""
+    buffers = Buffers()
+    ways = [lambda a: a[1:], lambda a: a.T, lambda a: a.view("uint8"), lambda a: a.reshape(-1), lambda a: memoryview(a)]
+    for way in [
+        *ways,
+        lambda a: np.frombuffer(a, "uint8"),
+        keras.ops.convert_to_tensor,
+        lambda a: a.T.view(np.ndarray),
+    ]:
+        held = way(buffers.empty((64, 64), "float32"))
+        first, others = np.asarray(held), [buffers.empty((64, 64), "float32") for _ in range(3)]
+        assert not any(np.shares_memory(first, other) for other in others), way
+        del held, first, others
+
+
+def test_threads_take_and_give_back_memory_at_the_same_time():
+    buffers = Buffers()
+
+    def use(number):
+        for _ in range(300):
+            array = buffers.empty((50,), "int64")
+            array[:] = number
+            if (array != number).any():
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(use, range(8)))
+    assert 0 < buffers.kept <= 8 * (50 * 8 + 64)
 
 
 @pytest.mark.parametrize("options", [{"cache_memory": 0}, {}], ids=["from files", "from the cache"])
@@ -401,7 +438,7 @@ def test_the_error_of_a_batch_comes_when_it_is_asked_for(tmp_path, write_pair):
     for name in "abcd":
         write_pair(tmp_path, name)
     (tmp_path / "images" / "c.png").write_bytes(b"")
-    data = DataGenerator("abcd", tmp_path / "images", tmp_path / "masks", 1, 8, shuffle=False)
+    data = DataGenerator([*"abcd"], tmp_path / "images", tmp_path / "masks", 1, 8, shuffle=False)
     for index in (0, 1, 3):
         assert data[index][0].max() == 0
     with pytest.raises(DataError, match=r"c\.png: the file is empty"):
@@ -414,7 +451,7 @@ def test_of_two_bad_files_the_first_is_named(tmp_path, write_pair):
     for name in "bf":
         (tmp_path / "images" / f"{name}.png").write_bytes(b"")
     for _ in range(10):
-        data = DataGenerator("abcdef", tmp_path / "images", tmp_path / "masks", 6, 8, shuffle=False)
+        data = DataGenerator([*"abcdef"], tmp_path / "images", tmp_path / "masks", 6, 8, shuffle=False)
         with pytest.raises(DataError, match=r"b\.png: the file is empty"):
             data[0]
 
@@ -521,12 +558,67 @@ def test_an_epoch_ends_only_after_it_has_begun(make):
     data.on_epoch_end()
     assert data.epoch == 0
     data.on_epoch_begin()
+    list(data)
     data.on_epoch_end()
     data.on_epoch_end()
     assert data.epoch == 1
     list(data)
     data.on_epoch_end()
     assert data.epoch == 2
+
+
+def look(data):
+    list(data)
+
+
+def weigh(data):
+    balanced_weights(data)
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 7, 13])
+@pytest.mark.parametrize("see", [look, weigh, lambda data: data[len(data) - 1], lambda data: data[0]])
+def test_to_look_at_batches_is_no_epoch(make, batch_size, see):
+    data = make(batch_size=batch_size)
+    for epoch in (0, 1):
+        see(data)
+        assert Recorder().fit(data, epochs=1) == epochs(make(batch_size=batch_size), epoch, epoch + 1)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # the last steps of an order may be fewer
+@pytest.mark.parametrize("batch_size", [2, 4, 7])
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_with_fewer_steps_than_batches_each_sample_still_comes_once_in_an_order(make, batch_size, steps, shuffle):
+    def seen():
+        model, data = Recorder(), make(batch_size=batch_size)
+        rounds = -(-len(data) // steps)  # calls of `on_epoch_end` in which all batches come
+        random.seed(1)
+        keras.Model.fit(model, data, epochs=3 * rounds, steps_per_epoch=steps, shuffle=shuffle, verbose=0)
+        return [model.seen[first : first + len(data)] for first in range(0, 3 * len(data), len(data))]
+
+    found, expected = seen(), epochs(make(batch_size=batch_size), 0, 3)
+    assert list(map(sorted, found)) == list(map(sorted, expected)) if shuffle else found == expected
+    assert found == seen()
+
+
+def test_an_evaluation_in_part_is_an_order_that_was_left(make):
+    data, model = make(batch_size=2), Recorder()
+    for epoch in range(3):
+        model.seen.clear()
+        model.evaluate(data, steps=2, verbose=0)
+        assert model.seen == epoch_of(make(batch_size=2), epoch)[:2]
+    validated = Recorder()
+    keras.Model.fit(
+        validated, make(ids=["12"]), validation_data=make(batch_size=2), validation_steps=2, epochs=3, verbose=0
+    )
+    judged = [batch for batch in validated.seen if batch != [12]]
+    assert judged == [batch for epoch in range(3) for batch in epoch_of(make(batch_size=2), epoch)[:2]]
+
+
+def test_an_order_that_was_left_in_its_midst_does_not_come_again(make):
+    data, model = make(batch_size=2), Recorder()
+    for epoch in range(3):
+        assert model.fit(data, epochs=1, steps_per_epoch=2)[0] == epoch_of(make(batch_size=2), epoch)[:2]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -542,8 +634,7 @@ def test_an_error_in_the_middle_of_an_epoch_names_the_file(tmp_path, write_pair,
 
 
 def test_what_keras_knows_reaches_keras(make):
-    data = make(workers=3, use_multiprocessing=False, max_queue_size=7)
-    assert (data.workers, data.use_multiprocessing, data.max_queue_size) == (3, False, 7)
+    assert make(max_queue_size=7).max_queue_size == 7
     with pytest.raises(TypeError, match="wokers"):
         make(wokers=3)
 
@@ -552,6 +643,134 @@ def test_a_generator_can_be_sent_to_another_process(make):
     data = make(seed=3, augment=flip_and_turn)
     data.set_epoch(2)
     assert all(map(same, pickle.loads(pickle.dumps(data)), data))
+
+
+def returns_a_lambda():
+    return lambda *arguments: arguments
+
+
+@pytest.mark.parametrize("name", ["augment", "preprocess"])
+@pytest.mark.parametrize("function", [lambda *a: a, returns_a_lambda(), functools.partial(returns_a_lambda())])
+def test_what_cannot_be_sent_to_another_process_is_named(make, name, function):
+    with pytest.raises(pickle.PicklingError, match=f"{name} cannot be sent to another process: .*`def`"):
+        pickle.dumps(make(**{name: function}))
+
+
+# --- What the user's functions return ---------------------------------------------------------
+
+IMAGE, MASK = "uint8 (8, 8, 3)", "uint8 (8, 8, 1)"
+AUGMENTS = {
+    "nothing": (lambda i, m, r: None, "images/{0}.png: augment returned None; expected (image, mask)"),
+    "an image": (lambda i, m, r: i, "images/{0}.png: augment returned uint8 (8, 8, 3); expected (image, mask)"),
+    "three": (lambda i, m, r: (i, m, r), "augment returned a tuple; expected (image, mask)"),
+    "no mask": (lambda i, m, r: (i, None), f"masks/{{0}}.png: augment returned None for the mask; expected {MASK}"),
+    "fractions": (lambda i, m, r: (i / 255, m), f"augment returned float64 (8, 8, 3) for the image; expected {IMAGE}"),
+    "float32": (lambda i, m, r: (i.astype("f"), m), "augment returned float32 (8, 8, 3) for the image"),
+    "grey": (lambda i, m, r: (i[..., :1], m), "augment returned uint8 (8, 8, 1) for the image"),
+    "no channel": (lambda i, m, r: (i, m[..., 0]), "masks/{0}.png: augment returned uint8 (8, 8) for the mask"),
+    "a part": (lambda i, m, r: (i[:4], m[:4]), "augment returned uint8 (4, 8, 3) for the image"),
+    "a blend": (lambda i, m, r: (i, m * 0.6), "augment returned float64 (8, 8, 1) for the mask"),
+    "bool": (lambda i, m, r: (i, m > 0), "augment returned bool (8, 8, 1) for the mask"),
+    "a tensor": (lambda i, m, r: (keras.ops.convert_to_tensor(i), m), "augment returned a EagerTensor for the image"),
+    "turned": (lambda i, m, r: (m, i), "augment returned uint8 (8, 8, 1) for the image"),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize(("augment", "says"), AUGMENTS.values(), ids=AUGMENTS)
+@pytest.mark.parametrize("number", [0, 7])
+def test_an_augment_that_returns_something_else_is_named_whatever_the_sample(make, dtype, augment, says, number):
+    data = make(dtype=dtype, shuffle=False)
+    data.augment = lambda i, m, r: augment(i, m, r) if i[0, 0, 0] == number else (i, m)
+    with pytest.raises(DataError, match=re.escape(says.format(f"{number:02d}"))):
+        list(data)
+
+
+PREPROCESSES = {
+    "nothing": (lambda x: None, "preprocess returned None; expected float32 (4, 8, 8, 3)"),
+    "float64": (lambda x: x / np.ones(3), "preprocess returned float64 (4, 8, 8, 3); expected float32"),
+    "bytes": (lambda x: x.astype("uint8"), "preprocess returned uint8 (4, 8, 8, 3)"),
+    "one image": (lambda x: x[0], "preprocess returned float32 (8, 8, 3)"),
+    "channels first": (lambda x: x.transpose(0, 3, 1, 2), "preprocess returned float32 (4, 3, 8, 8)"),
+    "a tensor": (keras.ops.convert_to_tensor, "preprocess returned a EagerTensor"),
+    "no deviation": (lambda x: (x - x.mean((1, 2, 3), keepdims=True)) / x.std((1, 2, 3), keepdims=True), "768 of 768"),
+    "infinite": (lambda x: np.where(x == 9, np.float32(np.inf), x), "preprocess made 192 of 768 values infinite or"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("preprocess", "says"), PREPROCESSES.values(), ids=PREPROCESSES)
+def test_a_preprocess_that_returns_something_else_is_named(make, preprocess, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        list(make(preprocess=preprocess))
+
+
+def test_a_preprocess_may_give_large_numbers(make):
+    assert np.isfinite(make(preprocess=lambda x: x + np.float32(3e38))[0][0]).all()
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnet34", "vgg16", "efficientnetb0", "mobilenetv2", "inceptionv3", "seresnet18"]
+)
+def test_the_preprocessing_of_a_backbone_is_taken(make, backbone):
+    os.environ["SM_FRAMEWORK"] = "tf.keras"
+    import segmentation_models as sm
+
+    assert make(preprocess=sm.get_preprocessing(backbone))[0][0].dtype == np.float32
+
+
+# --- Beside other programs and generators -----------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_an_augment_may_read_another_generator(make, depth):
+    """Copied pieces, mixed pictures: to any depth, from the files or read ahead, as from one thread."""
+    plain = make(batch_size=1, shuffle=False, dtype="uint8")
+    mixed = plain
+    for _ in range(depth):
+
+        def mix(image, mask, rng, other=mixed):
+            return image + other[int(rng.integers(len(other)))][0][0], mask
+
+        mixed = make(batch_size=1, shuffle=False, dtype="uint8", augment=mix, cache_memory=0)
+        mixed[0]  # and others are read ahead
+
+    batches = run_at_once([lambda data=data: list(data) for data in (mixed, mixed, plain, mixed)], 60)
+    alone = pickle.loads(pickle.dumps([image for image, _ in batches[0]]))
+    for found in (batches[1], batches[3]):
+        assert np.array_equal(alone, [image for image, _ in found])
+    assert [numbers(image / 255)[0] for image, _ in batches[2]] == list(range(13))
+
+
+def test_the_threads_of_opencv_are_left_to_the_program(make):
+    before = cv2.getNumThreads()
+    try:
+        for count in (1, 2, 3):
+            cv2.setNumThreads(count)
+            generator._threads.cache_clear()  # so that new threads begin
+            list(make(cache_memory=0))
+            assert cv2.getNumThreads() == count
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_numbers_of_numpy_are_numbers(make, folders):
+    plain = make(5, (8, 16), masks=folders.classes, n_classes=3, seed=7, ignore=9, shard=(1, 2), n_channels=1)
+    numpy = make(
+        np.int64(5),
+        np.array([8, 16]),
+        masks=folders.classes,
+        n_classes=np.uint8(3),
+        seed=np.int32(7),
+        ignore=np.uint8(9),
+        shard=np.array([1, 2]),
+        n_channels=np.int8(1),
+        cache_memory=np.int64(2**20),
+        class_weights=np.ones(3),
+    )
+    numpy.set_epoch(np.int64(0))
+    assert all(map(same, plain, numpy))
+    assert make(img_size=np.uint16(8)).size == (8, 8)
 
 
 # --- Refusals ---------------------------------------------------------------------------------
@@ -566,6 +785,17 @@ BAD_ARGUMENTS = {
     "too many classes": ({"n_classes": 257}, "n_classes is 257: 1 for object or ground, else 2 to 256"),
     "no such dtype": ({"dtype": "float16"}, "dtype is 'float16': 'float32' gives images in [0, 1], 'uint8' in 0–255"),
     "preprocess and uint8": ({"dtype": "uint8", "preprocess": abs}, "preprocess makes float32 of the images"),
+    "processes": ({"use_multiprocessing": True}, "use_multiprocessing is True: Keras would copy this process"),
+    "half a batch": ({"batch_size": 2.5}, "batch_size is 2.5: give a whole number"),
+    "half a pixel": ({"img_size": 8.5}, "img_size is 8.5: give a whole number"),
+    "a word": ({"img_size": "8"}, "img_size is '8': give a whole number"),
+    "no classes": ({"n_classes": None}, "n_classes is None: give a whole number"),
+    "negative seed": ({"seed": -1}, "seed is -1: give a whole number from 0 on"),
+    "no seed": ({"seed": None}, "seed is None: give a whole number"),
+    "no such weight": ({"class_weights": [1, float("nan")]}, "class_weights is [1, nan]: give each of 2 classes"),
+    "a third of a shard": ({"shard": (0, 1, 2)}, "shard is (0, 1, 2): (rank, world)"),
+    "memory": ({"cache_memory": -1}, "cache_memory is -1: give a whole number from 0 on"),
+    "no such colour": ({"colours": {(0, 0, 256): 0}}, "colours holds (0, 0, 256): a colour is (red, green, blue)"),
     "no such worker": ({"shard": (2, 2)}, "shard is (2, 2): (rank, world), with a rank of 0 to world - 1."),
     "a worker too many": ({"shard": (0, 5)}, "batch_size is 4: 5 workers share a batch of at least 5."),
     "no full batch": ({"batch_size": 14, "drop_last": True}, "13 samples give no batch of 14 with drop_last=True"),

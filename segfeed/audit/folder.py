@@ -15,7 +15,7 @@ from segfeed.audit.names import Names, pair_names
 from segfeed.audit.pixels import PairInspector, PairSummary
 from segfeed.errors import DataError
 from segfeed.masks import Colours
-from segfeed.threads import make_threads
+from segfeed.threads import Threads
 
 MAX_HASH_DISTANCE = 3  # of 64 bits: pictures whose hashes differ in no more are taken for the same
 RARE_IN_IMAGES, RARE_IN_PIXELS = 0.05, 0.01  # a class below either share is a finding
@@ -149,7 +149,7 @@ def _in_two_splits(
 def _inspect_in_threads(inspector: PairInspector, names: list[Names]) -> Iterator[PairSummary]:
     """The summaries of all pairs, in order, from one thread a core."""
     parts = [names[start : start + 16] for start in range(0, len(names), 16)]
-    pool = make_threads("audit")
+    pool = Threads("audit")
     try:
         for summaries in pool.map(lambda part: [inspector.inspect(one) for one in part], parts):
             yield from summaries

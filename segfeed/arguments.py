@@ -1,0 +1,141 @@
+"""What users give to the data generator, checked: its arguments, and what their functions return."""
+
+from __future__ import annotations
+
+import operator
+import pickle
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segfeed.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segfeed.generator import DataGenerator
+
+VOID = 255  # in class indices: a pixel of which nobody knows the class
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A number of Python or NumPy as int; ValueError unless it is whole and not negative."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{name} is {value!r}: give a whole number from 0 on.")
+    return number
+
+
+def height_and_width(img_size: Any) -> tuple[int, int]:
+    """One side, or (height, width), as (height, width) in pixels; ValueError unless both are whole and at least 1."""
+    sides = (img_size, img_size) if np.ndim(img_size) == 0 else tuple(img_size)
+    if len(sides) != 2 or min(whole_number("img_size", side) for side in sides) < 1:
+        raise ValueError(f"img_size is {sides}: give one side or (height, width), in pixels, at least 1.")
+    return int(sides[0]), int(sides[1])
+
+
+def check_arguments(given: DataGenerator) -> None:
+    """Raise ValueError for an argument outside its range."""
+    if given.use_multiprocessing:
+        raise ValueError(
+            "use_multiprocessing is True: Keras would copy this process with the threads of TensorFlow, and can "
+            "hang. Leave it out: the generator's own threads use every core."
+        )
+    if given.batch_size < 1:
+        raise ValueError(f"batch_size is {given.batch_size}: a batch holds at least 1 sample.")
+    rank, world = given.shard if len(given.shard) == 2 else (0, 0)
+    if not 0 <= rank < world:
+        raise ValueError(f"shard is {given.shard}: (rank, world), with a rank of 0 to world - 1.")
+    if given.batch_size < world:
+        raise ValueError(f"batch_size is {given.batch_size}: {world} workers share a batch of at least {world}.")
+    if not 1 <= given.n_classes <= 256:
+        raise ValueError(f"n_classes is {given.n_classes}: 1 for object or ground, else 2 to 256 class indices.")
+    if given.n_channels not in (1, 3):
+        raise ValueError(f"n_channels is {given.n_channels}: 3 gives RGB, 1 gives grey.")
+    if given.dtype not in ("float32", "uint8"):
+        raise ValueError(f"dtype is {given.dtype!r}: 'float32' gives images in [0, 1], 'uint8' in 0–255.")
+    if given.dtype == "uint8" and given.preprocess is not None:
+        raise ValueError("preprocess makes float32 of the images: use dtype='float32', or put it into the model.")
+    names = max(2, given.n_classes)
+    if given.ignore is not None and (not 0 <= given.ignore <= 255 or given.ignore < names - (given.n_classes == 1)):
+        raise ValueError(f"ignore is {given.ignore}: a value of 0 to 255 that is no class.")
+    if given.colours is not None:
+        _check_colours(given.colours, names, given.ignore)
+    weights = given.class_weights
+    if weights is not None and (len(weights) != names or not all(0 <= weight < np.inf for weight in weights)):
+        raise ValueError(f"class_weights is {weights}: give each of {names} classes a number from 0 on.")
+
+
+def _check_colours(colours: Mapping, names: int, ignore: int | None) -> None:
+    for colour in colours:
+        if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
+            raise ValueError(f"colours holds {colour}: a colour is (red, green, blue), each of 0 to 255.")
+    wrong = [item for item in colours.items() if not 0 <= item[1] < names and item[1] != ignore]
+    if wrong or not colours:
+        raise ValueError(f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore.")
+
+
+# --- What the functions return ---------------------------------------------------------------
+
+
+def check_augmented(returned: Any, pair: tuple[np.ndarray, np.ndarray], files: tuple[Path, Path]) -> None:
+    """Raise DataError, with the file's name, unless `augment` returned arrays like the pair that it was given."""
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise DataError(f"{files[0]}: augment returned {_described(returned)}; expected (image, mask).")
+    for name, given, found, file in zip(("image", "mask"), pair, returned, files, strict=True):
+        if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (given.dtype, given.shape):
+            meaning = "colours of 0–255, which the generator divides" if name == "image" else "class indices"
+            raise DataError(
+                f"{file}: augment returned {_described(found)} for the {name}; expected {_described(given)}. "
+                f"Return the {name} as it came: {meaning}, with its last axis."
+            )
+
+
+def check_augmented_classes(mask: np.ndarray, n_classes: int, ignore: int | None, file: Path) -> None:
+    """Raise DataError, with the file's name, for a class index that does not exist."""
+    last = max(1, n_classes - 1)
+    if mask.max() > last:
+        wrong = mask[(mask > last) & (mask != VOID if ignore is not None else True)]
+        if wrong.size:
+            void = "" if ignore is None else f", and {VOID} for void"
+            raise DataError(
+                f"{file}: augment made {wrong[0]} of a class index; expected 0 to {last}{void}. "
+                f"Move the pixels of a mask, never blend them, and leave their values alone."
+            )
+
+
+def check_preprocessed(returned: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What `preprocess` returned; ValueError unless it is float32 of this shape, and finite."""
+    if not isinstance(returned, np.ndarray) or (returned.dtype, returned.shape) != (np.float32, shape):
+        raise ValueError(f"preprocess returned {_described(returned)}; expected float32 {shape}, as it was given.")
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(returned.sum()) or np.isfinite(returned).all()  # a sum is quicker, and may overflow
+    if not finite:
+        wrong = returned.size - np.count_nonzero(np.isfinite(returned))
+        raise ValueError(
+            f"preprocess made {wrong} of {returned.size} values infinite or NaN: they would spoil every weight of "
+            f"the model. Does it divide by a deviation, which is 0 where an image has one colour?"
+        )
+    return returned
+
+
+def check_picklable(**functions: Any) -> None:
+    """Raise PicklingError, by name, for a function that cannot be sent to another process."""
+    for name, function in functions.items():
+        try:
+            pickle.dumps(function)
+        except Exception as error:
+            raise pickle.PicklingError(
+                f"{name} cannot be sent to another process: {error}. It is, or holds, a lambda or a function inside "
+                f"a function. Write it with `def` at the top of a module."
+            ) from None
+
+
+def _described(thing: Any) -> str:
+    if isinstance(thing, np.ndarray):
+        return f"{thing.dtype} {thing.shape}"
+    return "None" if thing is None else f"a {type(thing).__name__}"
