@@ -130,8 +130,8 @@ def check_picklable(**functions: Any) -> None:
             pickle.dumps(function)
         except Exception as error:
             raise pickle.PicklingError(
-                f"{name} cannot be sent to another process: {error}. It is, or holds, a lambda or a function inside "
-                f"a function. Write it with `def` at the top of a module."
+                f"{name} cannot be sent to another process: {error}. Give a function that is written with `def` at "
+                f"the top of a module; it may call this one."
             ) from None
 
 
