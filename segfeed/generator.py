@@ -239,7 +239,7 @@ class DataGenerator(keras.utils.Sequence):
         try:
             check_mask(mask, self.n_classes, self.ignore)
         except DataError as error:
-            raise DataError(f"{self.pairs[number].mask}: {error}") from None
+            raise DataError(f"{self.pairs[number].mask}: {error}", error.kind) from None
 
     # --- The epoch ---------------------------------------------------------------------------
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 
@@ -19,18 +17,19 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, 1) to `size` (height, width) by the nearest pixel, so that no new value appears.
+    """Resize (H, W, 1) to `size` (height, width) by the nearest pixel, so that no new value appears."""
+    rows, columns = (nearest_pixels(old, new) for old, new in zip(mask.shape, size, strict=False))
+    return mask.take(rows, axis=0).take(columns, axis=1)
 
-    The centre of a new pixel may lie just between two pixels, as at half the size. OpenCV always takes the second,
-    which moves a mask against its image. Here it is the one nearer to the middle of the mask.
+
+def nearest_pixels(old: int, new: int) -> np.ndarray:
+    """For each of `new` pixels along a side the nearest of `old` pixels, int (new,).
+
+    Where the centre of a new pixel lies between two, as at half the size, it is the one nearer to the middle.
+    (`cv2.INTER_NEAREST_EXACT` takes the second, which moves a mask against its image.)
     """
-    if all(old // math.gcd(old, new) % 2 for old, new in zip(mask.shape, size, strict=False)):  # never between two
-        return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)[..., None]
-    for axis, new in enumerate(size):
-        nearest, rest = np.divmod((2 * np.arange(new) + 1) * mask.shape[axis], 2 * new)
-        nearest -= (rest == 0) & (np.arange(new) >= new / 2)
-        mask = mask.take(nearest, axis)
-    return mask
+    centres = (np.arange(new) + 0.5) * old / new
+    return (centres + (old / 2 - centres) * 1e-9).astype(int)
 
 
 def flip_and_turn(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
