@@ -255,7 +255,7 @@ def test_a_name_of_several_addresses_is_served_at_all_that_this_machine_has(monk
     look_up = socket.getaddrinfo
 
     def of_both(host, *arguments, **options):
-        hosts = [*listening, "203.0.113.9"][:: -1 if host == "first.test" else 1] if host.endswith(".test") else [host]
+        hosts = [*listening, "203.0.113.9"] if host.endswith(".test") else [host]
         return [found for each in hosts for found in look_up(each, *arguments, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", of_both)
@@ -604,7 +604,10 @@ def connected(*tasks, seconds=LONG):
 
 def test_connected_workers_wait_for_one_that_takes_longer_than_the_rendezvous_may():
     def slowly(workers):
-        time.sleep(4)
+        time.sleep(4)  # the system looks after the connections, even where nobody reads
+        connections = [channel.connection for channel in workers._rendezvous.channels.values()]
+        assert len(connections) == 2
+        assert all(each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in connections)
         return workers.all_gather({"audit": "clean"})
 
     with connected(slowly, *[lambda workers: workers.all_gather({})] * 2, seconds=3) as calls:
@@ -723,7 +726,7 @@ def copy_masks(folder, damage):
     return masks
 
 
-@pytest.mark.parametrize("what", ["settings", "data"])
+@pytest.mark.parametrize("what", [pytest.param("settings", marks=pytest.mark.long), "data"])
 def test_workers_with_other_settings_or_data_are_refused(tmp_path, what):
     changes = ["--batch", 4] if what == "settings" else ["--masks", copy_masks(tmp_path, lambda data: data)]
     words = "--batch is 8 for worker 0 and 4 for" if what == "settings" else "the data is 96 pairs, SHA-256 "
@@ -734,7 +737,7 @@ def test_workers_with_other_settings_or_data_are_refused(tmp_path, what):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("what", ["a folder that is taken", "a finding of the audit"])
+@pytest.mark.parametrize("what", [pytest.param("a taken folder", marks=pytest.mark.long), "a finding of the audit"])
 def test_what_stops_worker_0_is_said_by_all(tmp_path, what):
     more, words = [], "holds files that are no run"
     if what == "a finding of the audit":
