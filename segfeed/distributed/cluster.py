@@ -1,19 +1,23 @@
-"""Which workers train together: the cluster as TF_CONFIG describes it, and a rendezvous of all of them."""
+"""Which workers train together: the cluster as TF_CONFIG describes it, and what its workers tell each other."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-import socket
-import threading
+import re
+import selectors
 import time
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
+from segfeed.distributed.rendezvous import Rendezvous, Waiting
 from segfeed.errors import WorkerError
 
 PATIENCE = 300  # seconds to wait for the other workers
+ADDRESS = re.compile(r"(\[[\w:.%]+\]|[^\[\]:/\s]+):([0-9]{1,5})")  # an IPv6 address is in brackets
 
 
 class ClusterSpec(NamedTuple):
@@ -33,98 +37,120 @@ class ClusterSpec(NamedTuple):
             config = json.loads(text)
             addresses, task = config["cluster"]["worker"], config["task"]
             spec = cls([str(address) for address in addresses], int(task["index"]))
-            ports = [int(address.rpartition(":")[2]) for address in spec.addresses]
-        except (ValueError, KeyError, TypeError) as error:
+            only_workers = list(config["cluster"]) == ["worker"] and task.get("type") == "worker"
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise WorkerError(f"TF_CONFIG cannot be read ({error!r}). It looks like {example}.") from None
-        if list(config["cluster"]) != ["worker"] or task.get("type") != "worker" or not all(ports):
-            raise WorkerError(f"TF_CONFIG: there are only workers, each host:port, as in {example}.")
+        if not only_workers:
+            raise WorkerError(f"TF_CONFIG: there are only workers, as in {example}.")
+        for address in spec.addresses:
+            match = ADDRESS.fullmatch(address)
+            if not match or not 0 < int(match[2]) < 2**16:
+                raise WorkerError(
+                    f"TF_CONFIG: {address!r} is no address. It looks like host:port or [IPv6]:port, with a port from 1 "
+                    f"to 65535."
+                )
         if not 0 <= spec.rank < len(addresses):
             raise WorkerError(f"TF_CONFIG: index is {spec.rank}, and there are {len(addresses)} workers, from 0.")
-        if len(set(addresses)) < len(addresses):
-            raise WorkerError(f"TF_CONFIG names an address twice: {', '.join(addresses)}.")
+        if len(set(spec.addresses)) < len(spec.addresses):
+            raise WorkerError(f"TF_CONFIG names an address twice: {', '.join(spec.addresses)}.")
         return spec
 
 
-def rendezvous(spec: ClusterSpec, info: dict[str, Any], seconds: float = PATIENCE) -> list[dict[str, Any]]:
-    """Block until all workers connect; return the `info` of each, what JSON can hold, by rank.
+class Workers:
+    """The workers of a cluster, which meet when the context is entered and stay connected until it is left.
 
-    Raises WorkerError for a taken port, for an address at which something else answers, and when a worker
-    does not come in time. TensorFlow itself would wait for a missing worker without a word.
+    `infos` are then the infos of all, what JSON can hold, by rank. To enter takes at most `seconds`, and raises
+    WorkerError as `Rendezvous.meet` does; TensorFlow itself would wait for a missing worker without a word. An
+    exception that leaves the context is told to the other workers.
     """
-    if len(spec.addresses) == 1:
-        return [info]
-    mine = json.dumps([spec.rank, info]).encode() + b"\n"
-    port = spec.addresses[spec.rank].rpartition(":")[2]
-    try:
-        listener = socket.create_server(("", int(port)))
-    except OSError as error:
-        raise WorkerError(
-            f"port {port} of this worker cannot be opened ({error.strerror}): end the program that uses it, or give "
-            f"another port in TF_CONFIG, the same for all workers."
-        ) from None
-    listener.settimeout(0.2)
-    visits, met = set(), threading.Event()
 
-    def receive() -> None:
-        while not met.is_set():
-            with contextlib.suppress(OSError, ValueError), listener.accept()[0] as visitor:
-                visitor.settimeout(10)
-                rank, _ = _line(visitor)
-                visitor.sendall(mine)
-                visits.add(rank)
+    def __init__(self, spec: ClusterSpec, info: dict[str, Any], seconds: float = PATIENCE):
+        self.infos = [info]
+        self._spec, self._seconds = spec, seconds
+        self._rendezvous = Rendezvous(*spec, seconds)
 
-    receiver = threading.Thread(target=receive, daemon=True)
-    receiver.start()
-    try:
-        others = [rank for rank in range(len(spec.addresses)) if rank != spec.rank]
-        infos, problems, begun, told = {spec.rank: info}, {}, time.monotonic(), False
-        while missing := [rank for rank in others if rank not in infos or rank not in visits]:
-            for rank in missing:
-                try:
-                    infos[rank] = infos.get(rank) or _visit(spec, rank, mine)
-                except OSError as error:
-                    problems[rank] = f": {error}"
-            names = ", ".join(f"{rank} ({spec.addresses[rank]}{problems.get(rank, '')})" for rank in missing)
-            waited = time.monotonic() - begun
-            if waited > seconds:
-                raise WorkerError(
-                    f"worker {names} did not come within {seconds:g} s. Start it, or see why it stopped, and whether "
-                    f"this machine and that one can reach each other at these addresses."
-                )
-            if waited > 5 and not told:
-                print(f"Waiting for worker {names}.", flush=True)
-                told = True
-            time.sleep(0.1)
-    finally:  # the port is TensorFlow's from here on
-        met.set()
-        receiver.join()
-        listener.close()
-    return [infos[rank] for rank in range(len(spec.addresses))]
-
-
-def _visit(spec: ClusterSpec, rank: int, mine: bytes) -> dict[str, Any]:
-    """The info of a worker; OSError when it is not there yet."""
-    address = spec.addresses[rank]
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(mine)
-            answered, info = _line(connection)
-    except ValueError:
-        raise WorkerError(f"what answers at {address} is no worker of this program: correct TF_CONFIG.") from None
-    if answered != rank:
-        raise WorkerError(f"at {address} worker {answered} answers and not {rank}: TF_CONFIG differs between them.")
-    return info
-
-
-def _line(connection: socket.socket) -> tuple[int, dict[str, Any]]:
-    """Rank and info that a worker sends; ValueError for anything else that a stranger may send."""
-    with connection.makefile("rb") as file:
+    def __enter__(self) -> Workers:
         try:
-            rank, info = json.loads(file.readline(2**24))
-            return int(rank), dict(info)
-        except (TypeError, OverflowError, RecursionError) as error:
-            raise ValueError(str(error)) from None
+            self._rendezvous.meet()
+            self.infos = self._all_gather(self.infos[0], self._rendezvous.until)
+            self._rendezvous.stop()
+            for channel in self._rendezvous.channels.values():
+                channel.keep_alive()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if error:
+            own = f"worker {self._spec.rank} stopped: {str(error) or type(error).__name__}"
+            for channel in self._rendezvous.channels.values():
+                channel.until = time.monotonic() + 1
+                with contextlib.suppress(OSError):
+                    channel.send({"stop": str(error) if isinstance(error, WorkerError) else own})
+        self._rendezvous.close()
+
+    def all_gather(self, info: dict[str, Any]) -> list[dict[str, Any]]:
+        """The infos of all workers, by rank. It waits without a limit, as long as the others live.
+
+        Raises WorkerError when another worker stops, with its reason, or is gone.
+        """
+        return self._all_gather(info, math.inf)
+
+    def _all_gather(self, info: dict[str, Any], until: float) -> list[dict[str, Any]]:
+        if self._spec.rank != 0:  # worker 0 collects and sends all to all
+            self._send({"info": info})
+            return self._receive(until)[0]
+        infos = self._receive(until) | {0: info}
+        self._send({"info": [infos[rank] for rank in sorted(infos)]})
+        return [infos[rank] for rank in sorted(infos)]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        for rank, channel in self._rendezvous.channels.items():
+            try:
+                channel.send(message)
+            except OSError:
+                raise self._gone(rank) from None
+
+    def _receive(self, until: float) -> dict[int, Any]:
+        """What each of the workers with a channel says, by rank."""
+        infos: dict[int, Any] = {}
+        channels, waiting = self._rendezvous.channels, Waiting()
+        with selectors.DefaultSelector() as selector:
+            for rank, channel in channels.items():
+                selector.register(channel.connection, selectors.EVENT_READ, rank)
+            while silent := [key.data for key in selector.get_map().values()]:
+                names = ", ".join(f"{rank} ({self._spec.addresses[rank]})" for rank in silent)
+                if time.monotonic() >= until:
+                    raise WorkerError(
+                        f"worker {names} came, and did not reach all others within {self._seconds:g} s. "
+                        f"Its own output says which."
+                    )
+                waiting.say(names)
+                for key, _ in selector.select(min(1, max(0, until - time.monotonic()))):
+                    try:
+                        message = channels[key.data].receive()
+                    except (OSError, ValueError):
+                        raise self._gone(key.data) from None
+                    if "stop" in message:
+                        raise WorkerError(message["stop"])
+                    infos[key.data] = message["info"]
+                    selector.unregister(key.fileobj)
+        return infos
+
+    def _gone(self, rank: int) -> WorkerError:
+        return WorkerError(
+            f"worker {rank} ({self._spec.addresses[rank]}) is gone. Its own output says why. Start all workers again."
+        )
+
+
+def rendezvous(spec: ClusterSpec, info: dict[str, Any], seconds: float = PATIENCE) -> list[dict[str, Any]]:
+    """Block until all workers have met, at most `seconds`; return the `info` of each, what JSON can hold, by rank.
+
+    Raises WorkerError as `Rendezvous.meet` does.
+    """
+    with Workers(spec, info, seconds) as workers:
+        return workers.infos
 
 
 def differences(infos: Sequence[dict[str, Any]]) -> list[str]:

@@ -63,7 +63,7 @@ def find_checkpoint(
     return checkpoint
 
 
-def worker_info(options: dict[str, Any], data: str, pairs: int) -> dict[str, Any]:
-    """What must be the same for all workers that train together."""
+def compared_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for all workers that train together, besides the data."""
     settings = {f"--{key.replace('_', '-')}": value for key, value in options.items() if key not in NOT_COMPARED}
-    return settings | {"the data": f"{pairs} pairs, SHA-256 {data[:12]}…"} | versions()
+    return settings | versions()

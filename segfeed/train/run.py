@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from segfeed.distributed.cluster import ClusterSpec, differences, rendezvous
+from segfeed.distributed.cluster import ClusterSpec, Workers, differences
 from segfeed.distributed.replicas import ShardedBatches, make_replicas
 from segfeed.distributed.trainer import DistributedTrainer
 from segfeed.errors import CommandError, DataError, WorkerError
@@ -24,7 +24,7 @@ from segfeed.train.callbacks import EpochTimer, LearningRateDecay, RestoreCallba
 from segfeed.train.checkpoint import RunCheckpoint, checksum
 from segfeed.train.data import Data, audit_or_stop, make_data
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
-from segfeed.train.options import check_options, find_checkpoint, worker_info
+from segfeed.train.options import check_options, compared_settings, find_checkpoint
 
 
 def train(arguments: argparse.Namespace, command: str) -> None:
@@ -58,11 +58,13 @@ def train(arguments: argparse.Namespace, command: str) -> None:
 def _run(arguments: argparse.Namespace, command: str) -> None:
     options = check_options(arguments)
     cluster = ClusterSpec.read()
-    pairs = find_pairs(arguments.images, arguments.masks)
-    data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
-    settings, checkpoint, progress = worker_info(options, data_sum, len(pairs)), None, {}
-    if cluster.rank == 0:  # the others have the same data, and write nothing
-        try:
+    with Workers(cluster, compared_settings(options)) as workers:
+        _refuse_differences(workers.infos)
+        pairs = find_pairs(arguments.images, arguments.masks)
+        data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
+        _refuse_differences(workers.all_gather({"the data": f"{len(pairs)} pairs, SHA-256 {data_sum[:12]}…"}))
+        checkpoint, progress = None, {}
+        if cluster.rank == 0:  # the others have the same data, and write nothing
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
                 audit_or_stop(arguments)
@@ -70,15 +72,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
             else:
                 checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
                 progress = checkpoint.progress | {"evaluated": evaluated_epochs(arguments.output)}
-        except CommandError as error:
-            rendezvous(cluster, {"stop": str(error)})
-            raise
-    workers = rendezvous(cluster, {"progress": progress, "settings": settings})
-    if stop := workers[0].get("stop"):
-        raise CommandError(f"worker 0 stopped: {stop}")
-    if different := differences([worker["settings"] for worker in workers]):
-        raise WorkerError(f"the workers differ: {'; '.join(different)}. Start all with the same command and data.")
-    progress = workers[0]["progress"]
+        progress = workers.all_gather(progress)[0]
     trained = progress["finished"] or progress["epochs"] == arguments.epochs
     if trained and progress["epochs"] == progress["evaluated"]:
         print(f"{arguments.output} holds this run, complete after epoch {progress['epochs']}: nothing to do. "
@@ -113,6 +107,11 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
         evaluate_best(checkpoint, data, arguments, command)
     if replicas:
         replicas.barrier()
+
+
+def _refuse_differences(infos: list[dict[str, Any]]) -> None:
+    if different := differences(infos):
+        raise WorkerError(f"the workers differ: {'; '.join(different)}. Start all with the same command and data.")
 
 
 def _make_model(arguments: argparse.Namespace) -> keras.Model:
