@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from segfeed import losses, pairing
 from segfeed.__main__ import main, make_parser
+from segfeed.distributed.replicas import Replicas
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from utils import ROOT, SAMPLE
@@ -300,13 +301,73 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
     assert_same(whole, tmp_path / "run")
 
 
+@pytest.mark.parametrize(("engine", "batch"), [("fit", 2), ("fit", 5), ("strategy", 2)])
+def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypatch, raising, capsys):
+    """9 images in batches of 2 are 5 steps an epoch, and in batches of 5 they are 2; each but the last is saved."""
+    steps = -(-9 // batch)
+    if engine == "strategy":
+        monkeypatch.setattr(run, "make_replicas", lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1))
+    more = ("--batch", batch, "--balanced", "--decay", 0.1)
+    raising(0, lambda: None)
+    assert main(command(photos, tmp_path / "whole", 3, *more)) == 0
+    words = command(photos, tmp_path / "cut", 3, *more, "--save-every", 1)
+    trained = 0
+    for cut in (2, 3, steps):
+        raising(cut, lambda: os.kill(os.getpid(), signal.SIGINT))
+        capsys.readouterr()
+        assert main(words) == 130
+        said = capsys.readouterr()
+        epochs, step = divmod(trained, steps)
+        place = f"step {step} of epoch {epochs + 1}" if step else f"epoch {epochs}"
+        assert (f"Going on after {place}.\n" in said.out) == (trained > 0)
+        trained += cut - 1  # it is interrupted before its last step is saved
+        epochs, step = divmod(trained, steps)
+        state = read_state(tmp_path / "cut")
+        assert (state["epochs"], state["step"], len(state["history"])) == (epochs, step, epochs)
+        assert (state["best"]["epoch"] > 0) == (epochs > 0) and "step" not in state["best"]["file"]
+        place = f"Step {step} of epoch {epochs + 1}" if step else f"Epoch {epochs}"
+        assert f"{place} is saved; the same command goes on after it" in said.err
+        assert (f", or with --epochs {epochs} scores the best." in said.err) == (epochs > 0)
+    raising(0, lambda: None)
+    assert main(words) == 0
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_run_is_saved_after_the_time_that_it_is_given(photos, tmp_path, monkeypatch):
+    """Each step takes 7 seconds of a clock of the test's own, and the validation 100."""
+    now, saved = [0], []
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+
+    def pass_time(self, batch, logs=None):
+        now[0] += 7
+
+    def validate(self, logs=None):
+        now[0] += 100
+
+    monkeypatch.setattr(callbacks.EpochTimer, "on_train_batch_end", pass_time)
+    monkeypatch.setattr(callbacks.EpochTimer, "on_test_end", validate)
+    save = RunCheckpoint.save
+
+    def record(self, model, epochs, *more, step=0, **others):
+        saved.append((epochs, step))
+        save(self, model, epochs, *more, step=step, **others)
+
+    monkeypatch.setattr(RunCheckpoint, "save", record)
+    assert main(command(photos, tmp_path / "run", 2, "--save-every", "14s")) == 0
+    assert saved == [(0, 0), (0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0)]
+    saved.clear()
+    assert main(command(photos, tmp_path / "default", 2)) == 0
+    assert saved == [(0, 0), (1, 0), (2, 0)]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["seconds"] == 270
+
+
 @pytest.mark.long
 def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising):
     from segfeed import build_unet
 
     monkeypatch.setattr(run, "build_unet", build_unet)
-    for name, step in (("whole", 0), ("cut", 7)):
-        words = command(photos, tmp_path / name, 2, "--backbone", "resnet18")
+    for name, step in (("whole", 0), ("cut", 8)):
+        words = command(photos, tmp_path / name, 2, "--backbone", "resnet18", "--save-every", 2)
         raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert main(words) == (130 if step else 0)
     raising(0, lambda: None)
@@ -371,7 +432,7 @@ def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys
     monkeypatch.setattr(keras.callbacks.ReduceLROnPlateau, "_is_improvement", lambda self, value, best: best is None)
     more = ("--patience", 5, "--lr-patience", 2, "--decay", 0)
     for name, steps in (("whole", []), ("cut", [22, 7, 3, 11])):
-        words = command(photos, tmp_path / name, 30, *more)
+        words = command(photos, tmp_path / name, 30, *more, *(("--save-every", 2) if steps else ()))
         for step in steps:
             raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
             main(words)
@@ -619,6 +680,7 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
         "five": "1,2,3,0,5\n",
     }.items():
         (tmp_path / f"{name}.csv").write_text(text)
+    every = "a number of steps, such as 500, or a time, such as 90s, 10m or 2h"
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for words, message in {
         ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
@@ -634,6 +696,7 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
         ("--colours", tmp_path / "twice.csv"): "the colour 1,2,3 has the classes 0 and 1",
         ("--colours", tmp_path / "empty.csv"): "no row of red,green,blue,class",
         ("--ignore", 300): "300: a mask holds values from 0 to 255",
+        **{("--save-every", word): f"{word}: {every}" for word in ("0", "0m", "1.5", "10d", "m", "1" * 400, "10 m")},
     }.items():
         with pytest.raises(SystemExit) as ended:
             main(command(photos, tmp_path / "run", 2, *words))

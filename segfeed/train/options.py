@@ -12,7 +12,8 @@ from segfeed.errors import CommandError
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.evaluate import versions
 
-NOT_COMPARED = {"images", "masks", "output", "overwrite"}  # what the files hold counts, not where they lie
+# what the files hold counts, not where they lie; a run ends with the same weights however often it is saved
+NOT_COMPARED = {"images", "masks", "output", "overwrite", "save_every"}
 
 
 def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
