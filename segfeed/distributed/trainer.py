@@ -16,12 +16,13 @@ class DistributedTrainer:
     """What `model.fit` does, for several replicas; Keras 3's own cannot work under a strategy of several workers.
 
     The model was compiled in the scope of the strategy; `iou` is Keras' BinaryIoU or OneHotMeanIoU.
-    `metrics_variables` hold the sums of an epoch so far: of the losses, and the confusion matrix.
+    `metrics_variables` hold the sums of an epoch so far, as those of a Keras model do: of the losses of all
+    samples, the number of samples, and the confusion matrix.
     """
 
     def __init__(self, replicas: Replicas, model: keras.Model, iou: keras.metrics.Metric):
         self.replicas, self.model, self.iou = replicas, model, iou
-        shapes = (), (iou.num_classes, iou.num_classes)
+        shapes = (), (), (iou.num_classes, iou.num_classes)
         self.metrics_variables = [tf.Variable(tf.zeros(shape, tf.float64)) for shape in shapes]
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -62,18 +63,19 @@ class DistributedTrainer:
         callbacks: keras.callbacks.CallbackList | None = None,
         first_step: int = 0,
     ) -> dict[str, float]:
-        losses, confusion = self.metrics_variables
+        losses, samples, confusion = self.metrics_variables
         for index in range(first_step, len(data)):
             if callbacks:
                 callbacks.on_train_batch_begin(index)
             parts = [[tf.cast(array, self.model.dtype) for array in part] for part in data[index]]
             loss, matrix = (self.replicas.strategy.experimental_local_results(value)[0] for value in step(parts))
             losses.assign_add(float(loss) * data.samples(index))
+            samples.assign_add(data.samples(index))
             confusion.assign_add(tf.cast(matrix, tf.float64))
             if callbacks:
                 callbacks.on_train_batch_end(index, {"loss": float(loss)})
         self.iou.total_cm.assign(confusion.numpy())
-        logs = {"iou": float(self.iou.result()), "loss": float(losses) / len(data.pairs)}
+        logs = {"iou": float(self.iou.result()), "loss": float(losses / samples)}
         for variable in self.metrics_variables:
             variable.assign(tf.zeros_like(variable))
         return logs
