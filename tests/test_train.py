@@ -261,7 +261,7 @@ def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
+def test_classes_colours_void_and_balance(tmp_path, monkeypatch, raising, capsys):
     monkeypatch.chdir(tmp_path)
     photos = write_photos(tmp_path / "coloured")
     (tmp_path / "table.csv").write_text("0,0,0,0\n255,0,0,1\n0,0,255,2\n255,255,255,9\n")
@@ -280,6 +280,13 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(words) == 0
     assert "complete after epoch 2: nothing to do" in capsys.readouterr().out
+    words += ["--output", "cut", "--save-every", "1"]
+    raising(3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert main(words) == 130
+    raising(0, lambda: None)
+    assert main(words) == 0
+    assert "Going on after step 2 of epoch 1." in capsys.readouterr().out
+    assert_same(tmp_path / "runs" / "coloured", tmp_path / "cut")
 
 
 # --- It survives -----------------------------------------------------------------------------
