@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -95,6 +96,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--lr-patience", type=int, default=5, help="epochs without a lower validation loss until the rate is halved")
     add("--patience", type=int, default=15, help="epochs without a lower validation loss until the training ends")
     add("--seed", type=int, default=0, help="number that fixes the split, the first weights and the order")
+    add(
+        "--save-every",
+        type=_steps_or_time,
+        default="10m",
+        help="save within an epoch too, after so many steps, or so long, such as 90s, 10m, 2h",
+    )
 
 
 def _add_pack(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +139,14 @@ def _number_or_share(text: str) -> float:
     if number <= 0 or (number >= 1 and number != int(number)):
         raise argparse.ArgumentTypeError(f"{text}: a whole number of images, or a share between 0 and 1")
     return number if number < 1 else int(number)
+
+
+def _steps_or_time(text: str) -> float:
+    """An int is a number of steps, a float a number of seconds."""
+    match = re.fullmatch(r"(\d{1,9})([smh]?)", text)
+    if match is None or not int(match[1]):
+        raise argparse.ArgumentTypeError(f"{text}: a number of steps, such as 500, or a time, such as 90s, 10m or 2h")
+    return int(match[1]) * {"": 1, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
 
 
 # --- The commands: each returns the exit status ----------------------------------------------

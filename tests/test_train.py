@@ -1,5 +1,6 @@
 """`segfeed train`: its loss, its messages, and that it survives whatever happens to it."""
 
+import contextlib
 import csv
 import io
 import json
@@ -7,8 +8,10 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -26,11 +29,12 @@ import tensorflow as tf
 
 from segfeed import losses, pairing
 from segfeed.__main__ import main, make_parser
+from segfeed.distributed.replicas import Replicas
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from utils import ROOT, SAMPLE
 
-EPOCHS = 12
+EPOCHS, STEPS, EVERY = 12, 5, 2  # of the runs that are killed: how many, how long, and saved how often
 
 
 def tiny(backbone, n_classes, img_size, encoder_weights=None):
@@ -257,7 +261,7 @@ def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
+def test_classes_colours_void_and_balance(tmp_path, monkeypatch, raising, capsys):
     monkeypatch.chdir(tmp_path)
     photos = write_photos(tmp_path / "coloured")
     (tmp_path / "table.csv").write_text("0,0,0,0\n255,0,0,1\n0,0,255,2\n255,255,255,9\n")
@@ -276,6 +280,13 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(words) == 0
     assert "complete after epoch 2: nothing to do" in capsys.readouterr().out
+    words += ["--output", "cut", "--save-every", "1"]
+    raising(3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert main(words) == 130
+    raising(0, lambda: None)
+    assert main(words) == 0
+    assert "Going on after step 2 of epoch 1." in capsys.readouterr().out
+    assert_same(tmp_path / "runs" / "coloured", tmp_path / "cut")
 
 
 # --- It survives -----------------------------------------------------------------------------
@@ -300,13 +311,85 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
     assert_same(whole, tmp_path / "run")
 
 
+@pytest.mark.parametrize(("engine", "batch"), [("fit", 2), ("fit", 5), ("strategy", 2)])
+def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypatch, raising, capsys):
+    """9 images in batches of 2 are 5 steps an epoch, and in batches of 5 they are 2; each but the last is saved."""
+    steps = -(-9 // batch)
+    if engine == "strategy":
+        monkeypatch.setattr(run, "make_replicas", lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1))
+    more = ("--batch", batch, "--balanced", "--decay", 0.1)
+    raising(0, lambda: None)
+    assert main(command(photos, tmp_path / "whole", 3, *more)) == 0
+    words = command(photos, tmp_path / "cut", 3, *more, "--save-every", 1)
+    trained = 0
+    for cut in (2, 3, steps):
+        raising(cut, lambda: os.kill(os.getpid(), signal.SIGINT))
+        capsys.readouterr()
+        assert main(words) == 130
+        said = capsys.readouterr()
+        epochs, step = divmod(trained, steps)
+        place = f"step {step} of epoch {epochs + 1}" if step else f"epoch {epochs}"
+        assert (f"Going on after {place}.\n" in said.out) == (trained > 0)
+        trained += cut - 1  # it is interrupted before its last step is saved
+        epochs, step = divmod(trained, steps)
+        state = read_state(tmp_path / "cut")
+        assert (state["epochs"], state["step"], len(state["history"])) == (epochs, step, epochs)
+        assert (state["best"]["epoch"] > 0) == (epochs > 0) and "step" not in state["best"]["file"]
+        place = f"Step {step} of epoch {epochs + 1}" if step else f"Epoch {epochs}"
+        assert f"{place} is saved; the same command goes on after it" in said.err
+        assert (f", or with --epochs {epochs} scores the best." in said.err) == (epochs > 0)
+    raising(0, lambda: None)
+    assert main(words) == 0
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_run_goes_on_within_an_epoch_with_more_replicas_or_fewer(photos, whole, tmp_path, monkeypatch, raising):
+    """The sums of the epoch mean the same to `fit` and to a strategy; only their rounding may differ."""
+    words, alone = command(photos, tmp_path / "run", 1, "--save-every", 1), run.make_replicas
+    shared = lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1)  # noqa: E731
+    for make, cut, code in ((alone, 3, 130), (shared, 2, 130), (alone, 0, 0)):
+        monkeypatch.setattr(run, "make_replicas", make)
+        raising(cut, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert main(words) == code
+    first, expected = (read_state(output)["history"][0] for output in (tmp_path / "run", whole))
+    assert first == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_run_is_saved_after_the_time_that_it_is_given(photos, tmp_path, monkeypatch):
+    """Each step takes 7 seconds of a clock of the test's own, and the validation 100."""
+    now, saved = [0], []
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
+
+    def pass_time(self, batch, logs=None):
+        now[0] += 7
+
+    def validate(self, logs=None):
+        now[0] += 100
+
+    monkeypatch.setattr(callbacks.EpochTimer, "on_train_batch_end", pass_time)
+    monkeypatch.setattr(callbacks.EpochTimer, "on_test_end", validate)
+    save = RunCheckpoint.save
+
+    def record(self, model, epochs, *more, step=0, **others):
+        saved.append((epochs, step))
+        save(self, model, epochs, *more, step=step, **others)
+
+    monkeypatch.setattr(RunCheckpoint, "save", record)
+    assert main(command(photos, tmp_path / "run", 2, "--save-every", "14s")) == 0
+    assert saved == [(0, 0), (0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0)]
+    saved.clear()
+    assert main(command(photos, tmp_path / "default", 2)) == 0
+    assert saved == [(0, 0), (1, 0), (2, 0)]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["seconds"] == 270
+
+
 @pytest.mark.long
 def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising):
     from segfeed import build_unet
 
     monkeypatch.setattr(run, "build_unet", build_unet)
-    for name, step in (("whole", 0), ("cut", 7)):
-        words = command(photos, tmp_path / name, 2, "--backbone", "resnet18")
+    for name, step in (("whole", 0), ("cut", 8)):
+        words = command(photos, tmp_path / name, 2, "--backbone", "resnet18", "--save-every", 2)
         raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert main(words) == (130 if step else 0)
     raising(0, lambda: None)
@@ -371,7 +454,7 @@ def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys
     monkeypatch.setattr(keras.callbacks.ReduceLROnPlateau, "_is_improvement", lambda self, value, best: best is None)
     more = ("--patience", 5, "--lr-patience", 2, "--decay", 0)
     for name, steps in (("whole", []), ("cut", [22, 7, 3, 11])):
-        words = command(photos, tmp_path / name, 30, *more)
+        words = command(photos, tmp_path / name, 30, *more, *(("--save-every", 2) if steps else ()))
         for step in steps:
             raising(step, lambda: os.kill(os.getpid(), signal.SIGINT))
             main(words)
@@ -428,75 +511,108 @@ def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, ca
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])
-def test_killed_at_any_moment_it_ends_with_the_same_weights(photos, tmp_path, kills):
+long = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    ("kills", "workers"), [(4, 1), pytest.param(20, 1, marks=long), (1, 2), pytest.param(20, 2, marks=long)]
+)
+def test_killed_at_any_moment_it_ends_with_the_same_weights(photos, tmp_path, kills, workers):
     """A child that imports once forks a run for each kill; half of them die by the clock, half inside saving."""
-    child = [sys.executable, __file__, str(photos), str(tmp_path), str(kills)]
-    done = subprocess.run(child, capture_output=True, text=True, timeout=3600)  # a run that hangs
+    child = [sys.executable, __file__, str(photos), str(tmp_path), str(kills), str(workers)]
+    done = subprocess.run(child, capture_output=True, text=True, timeout=7200)  # a run that hangs
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert sum(report["killed"] for report in reports) == kills, reports
     for report in reports:
-        assert report["saved"] >= report["begun"], report  # no more than the epoch it died in is lost
+        assert report["trained"] - report["saved"] <= EVERY, report
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
-def drive(photos, root, kills):
+def drive(photos, root, kills, workers):
     rng = random.Random(0)
+    words = command(photos, root / "whole", EPOCHS // workers)
     start = time.monotonic()
-    run_forked(photos, root / "whole", root / "ignored", lambda: None, None)
+    assert not run_forked(words, root / "ignored", workers)
     seconds = time.monotonic() - start
-    plans = [("clock", rng.uniform(0.0, 0.5 * seconds)) for _ in range(kills // 2)]
+    plans = [("clock", rng.uniform(0.0, 0.5 * seconds / workers)) for _ in range(kills // 2)]
     plans += [("saving", rng.randrange(1, 45)) for _ in range(kills - len(plans))]
     rng.shuffle(plans)
-    output, begun = root / "killed", root / "begun"
-    begun.write_text("0")
+    output, trained = root / "killed", root / "trained"
+    words = command(photos, output, EPOCHS // workers, "--save-every", EVERY)
+    trained.write_bytes(b"0")
     while plans:
-        kind, when = plans.pop()
-        killed = run_forked(
-            photos, output, begun, (lambda n=when: die_in_saving(n)) if kind == "saving" else None, when
-        )
+        plan = plans.pop()
+        killed = run_forked(words, trained, workers, plan, 0 if plan[0] == "saving" else rng.randrange(workers))
         state = RunCheckpoint.read(output)
-        saved = state.content["epochs"] if state else 0
+        saved = STEPS * state.content["epochs"] + state.content["step"] if state else 0
         if state:
             for name in {state.content["file"], state.content["best"]["file"]}:
                 with zipfile.ZipFile(state.folder / name) as archive:
                     assert archive.testzip() is None
-        print(json.dumps({"killed": killed, "how": [kind, when], "saved": saved, "begun": int(begun.read_text())}))
+        print(json.dumps({"killed": killed, "how": plan, "saved": saved, "trained": int(trained.read_bytes())}))
         if not killed:  # it ended before its kill: the next one begins anew, and dies earlier
             assert_same(root / "whole", output)
             shutil.rmtree(output)
+            kind, when = plan
             plans.append((kind, when / 2 if kind == "clock" else (when + 1) // 2))
-            begun.write_text("0")
-    assert not run_forked(photos, output, begun, lambda: None, None)
+            trained.write_bytes(b"0")
+    assert not run_forked(words, trained, workers)
 
 
-def run_forked(photos, output, begun, prepare, when):
-    """Run the command in a child; True if it was killed."""
-    child = os.fork()
-    if child == 0:
-        code = 99
-        try:
-            os.dup2(2, 1)
-            run.build_unet = tiny
-            on_epoch_begin = callbacks.LearningRateDecay.on_epoch_begin
-
-            def note(self, epoch, logs=None):
-                begun.write_text(str(epoch))
-                on_epoch_begin(self, epoch, logs)
-
-            callbacks.LearningRateDecay.on_epoch_begin = note
-            if prepare:
-                prepare()
-            code = main(command(photos, output, EPOCHS))
-        finally:
-            os._exit(code)
-    if prepare is None:
+def run_forked(words, trained, workers, plan=("never", 0), victim=0):
+    """Run the command in a child for each worker; True if the victim was killed."""
+    kind, when = plan
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in range(workers)]
+        addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    children, file = [], os.open(trained, os.O_CREAT | os.O_WRONLY)
+    for rank in range(workers):
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                os.dup2(2, 1)
+                task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
+                os.environ["TF_CONFIG"] = json.dumps(task) if workers > 1 else ""
+                run.build_unet = tiny
+                if rank == 0:
+                    at_each_step(lambda step: os.pwrite(file, b"%06d" % step, 0))
+                if rank == victim and kind == "saving":
+                    die_in_saving(when)
+                if rank == victim and kind == "clock" and workers > 1:
+                    die_after_the_first_step(when)
+                code = main(words)
+            finally:
+                os._exit(code)
+        children.append(child)
+    os.close(file)
+    if kind == "clock" and workers == 1:
         time.sleep(when)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"exit status {status}"
-    return os.WIFSIGNALED(status)
+        os.kill(children[victim], signal.SIGKILL)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    killed = os.WIFSIGNALED(statuses.pop(victim))
+    for status in statuses:  # the others stop with a message, or they are done as well
+        assert os.WIFEXITED(status) and os.WEXITSTATUS(status) in ((0, 2) if killed else (0,)), f"status {status}"
+    return killed
+
+
+def at_each_step(what):
+    """Call it with the number of steps of a run so far, after each and before it is saved."""
+    before = callbacks.LearningRateDecay.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        before(self, batch, logs)
+        what(int(self.model.optimizer.iterations.numpy()))
+
+    callbacks.LearningRateDecay.on_train_batch_end = on_train_batch_end
+
+
+def die_after_the_first_step(seconds):
+    """Not before all workers are there: the others would wait long for one that never comes."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer.daemon = True
+    at_each_step(lambda step: timer.ident or timer.start())
 
 
 def die_in_saving(number):
@@ -553,7 +669,7 @@ def test_a_folder_that_is_taken_stays_as_it_is(photos, whole, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     said = stopped(command(photos, whole, 5, "--batch", 3, "--decay", 0), capsys)
     assert said == (
-        f"{whole} holds another run: --batch was 2 and is 3; --decay was 1e-05 and is 0.0. "
+        f"{whole} holds another run, saved up to epoch 4: --batch was 2 and is 3; --decay was 1e-05 and is 0.0. "
         "Give another --output, or --overwrite to replace it."
     )
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
@@ -568,8 +684,8 @@ def test_changed_data_are_refused_and_moved_data_are_not(photos, tmp_path, raisi
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(mask)
     said = stopped(command(moved, tmp_path / "run", 2), capsys)
     assert said == (
-        f"{tmp_path / 'run'} holds another run: images or masks have changed (12 pairs then, 12 now). "
-        "Give another --output, or --overwrite to replace it."
+        f"{tmp_path / 'run'} holds another run, saved up to epoch 1: images or masks have changed (12 pairs then, "
+        "12 now). Give another --output, or --overwrite to replace it."
     )
     mask.write_bytes(data)
     raising(0, lambda: None)
@@ -619,6 +735,7 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
         "five": "1,2,3,0,5\n",
     }.items():
         (tmp_path / f"{name}.csv").write_text(text)
+    every = "a number of steps, such as 500, or a time, such as 90s, 10m or 2h"
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for words, message in {
         ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
@@ -634,6 +751,7 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
         ("--colours", tmp_path / "twice.csv"): "the colour 1,2,3 has the classes 0 and 1",
         ("--colours", tmp_path / "empty.csv"): "no row of red,green,blue,class",
         ("--ignore", 300): "300: a mask holds values from 0 to 255",
+        **{("--save-every", word): f"{word}: {every}" for word in ("0", "0m", "1.5", "10d", "m", "1" * 400, "10 m")},
     }.items():
         with pytest.raises(SystemExit) as ended:
             main(command(photos, tmp_path / "run", 2, *words))
@@ -679,4 +797,4 @@ def test_the_defaults_are_those_of_the_article():
 
 
 if __name__ == "__main__":
-    drive(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    drive(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -17,10 +16,14 @@ class DistributedTrainer:
     """What `model.fit` does, for several replicas; Keras 3's own cannot work under a strategy of several workers.
 
     The model was compiled in the scope of the strategy; `iou` is Keras' BinaryIoU or OneHotMeanIoU.
+    `metrics_variables` hold the sums of an epoch so far, as those of a Keras model do: of the losses of all
+    samples, the number of samples, and the confusion matrix.
     """
 
     def __init__(self, replicas: Replicas, model: keras.Model, iou: keras.metrics.Metric):
         self.replicas, self.model, self.iou = replicas, model, iou
+        shapes = (), (), (iou.num_classes, iou.num_classes)
+        self.metrics_variables = [tf.Variable(tf.zeros(shape, tf.float64)) for shape in shapes]
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True  # mean and variance over the parts of all replicas
@@ -54,20 +57,28 @@ class DistributedTrainer:
         return loss, context.all_reduce(tf.distribute.ReduceOp.SUM, confusion)
 
     def _epoch(
-        self, step: Callable, data: ShardedBatches, callbacks: keras.callbacks.CallbackList | None
+        self,
+        step: Callable,
+        data: ShardedBatches,
+        callbacks: keras.callbacks.CallbackList | None = None,
+        first_step: int = 0,
     ) -> dict[str, float]:
-        losses, confusion = 0.0, np.zeros((self.iou.num_classes, self.iou.num_classes))
-        for index in range(len(data)):
+        losses, samples, confusion = self.metrics_variables
+        for index in range(first_step, len(data)):
             if callbacks:
                 callbacks.on_train_batch_begin(index)
             parts = [[tf.cast(array, self.model.dtype) for array in part] for part in data[index]]
             loss, matrix = (self.replicas.strategy.experimental_local_results(value)[0] for value in step(parts))
-            losses += float(loss) * data.samples(index)
-            confusion += matrix.numpy()
+            losses.assign_add(float(loss) * data.samples(index))
+            samples.assign_add(data.samples(index))
+            confusion.assign_add(tf.cast(matrix, tf.float64))
             if callbacks:
                 callbacks.on_train_batch_end(index, {"loss": float(loss)})
-        self.iou.total_cm.assign(confusion)
-        return {"iou": float(self.iou.result()), "loss": losses / len(data.pairs)}
+        self.iou.total_cm.assign(confusion.numpy())
+        logs = {"iou": float(self.iou.result()), "loss": float(losses / samples)}
+        for variable in self.metrics_variables:
+            variable.assign(tf.zeros_like(variable))
+        return logs
 
     def fit(
         self,
@@ -77,8 +88,9 @@ class DistributedTrainer:
         initial_epoch: int,
         callbacks: list,
         verbose: int,
+        first_step: int = 0,
     ) -> None:
-        """Train from `initial_epoch`, counted from 0, up to `epochs`."""
+        """Train from step `first_step` of `initial_epoch`, both counted from 0, up to `epochs`."""
         every = keras.callbacks.CallbackList(
             callbacks,
             add_progbar=bool(verbose),
@@ -92,8 +104,9 @@ class DistributedTrainer:
         for epoch in range(initial_epoch, epochs):
             train.set_epoch(epoch)
             every.on_epoch_begin(epoch)
-            logs = self._epoch(self._train, train, every)
-            logs |= {f"val_{name}": value for name, value in self._epoch(self._test, validation_data, None).items()}
+            logs = self._epoch(self._train, train, every, first_step)
+            first_step = 0
+            logs |= {f"val_{name}": value for name, value in self._epoch(self._test, validation_data).items()}
             every.on_epoch_end(epoch, logs)
             if self.model.stop_training:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,24 @@ from segfeed.train.checkpoint import RunCheckpoint
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
-    """After each epoch saves the model and the callbacks `others`, then writes the logs; must be the last callback."""
+    """After each epoch saves the model and the callbacks `others`, then writes the logs; must be the last callback.
 
-    def __init__(self, checkpoint: RunCheckpoint, output: Path, others: Sequence[keras.callbacks.Callback]):
+    Within an epoch of `steps` steps it saves them, and the values of the variables `within_epoch`, whenever
+    `every` has passed since it last did: a number of steps if it is an int, seconds if it is a float.
+    """
+
+    def __init__(
+        self,
+        checkpoint: RunCheckpoint,
+        output: Path,
+        others: Sequence[keras.callbacks.Callback],
+        within_epoch: Callable[[], list[Any]],
+        every: float,
+        steps: int,
+    ):
         super().__init__()
         self.checkpoint, self.output, self.others = checkpoint, output, others
+        self.within_epoch, self.every, self.steps = within_epoch, every, steps
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
@@ -33,13 +46,32 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self._log(self.checkpoint.content["history"])
         self.begun = time.monotonic()
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.step = self.checkpoint.content["step"]
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.step += 1
+        content = self.checkpoint.content
+        passed = self.step - content["step"] if isinstance(self.every, int) else time.monotonic() - self.begun
+        if passed >= self.every and self.step < self.steps:
+            values = [variable.numpy().tolist() for variable in self.within_epoch()]
+            self._save(content["epochs"], step=self.step, within_epoch=values)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         history = self.checkpoint.content["history"]
         history.append({"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}})
-        self.checkpoint.content["seconds"] += time.monotonic() - self.begun
-        self.begun = time.monotonic()
-        self.checkpoint.save(self.model, epoch + 1, self.others, finished=self.model.stop_training)
+        self._save(epoch + 1, finished=self.model.stop_training)
         self._log(history[-1:])
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+    def _save(self, epochs: int, **place: Any) -> None:
+        now = time.monotonic()
+        self.checkpoint.content["seconds"] += now - self.begun
+        self.begun = now
+        self.checkpoint.save(self.model, epochs, self.others, **place)
 
     def _log(self, rows: list[dict[str, float]]) -> None:
         """The whole CSV file, and some rows for TensorBoard, which is not needed to write them."""
@@ -61,22 +93,39 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
 
 class RestoreCallbacks(keras.callbacks.Callback):
-    """Restores the saved state of the callbacks `others`, and gives each epoch random numbers of its own."""
+    """Restores the saved state of the callbacks `others`, and gives each epoch random numbers of its own.
 
-    def __init__(self, saved: dict[str, Any], others: Sequence[keras.callbacks.Callback], seed: int):
+    In the epoch that `progress` is in the middle of, it restores the variables `within_epoch` instead.
+    It must come after LearningRateDecay, which has set the rate of that epoch before.
+    """
+
+    def __init__(
+        self,
+        progress: dict[str, Any],
+        others: Sequence[keras.callbacks.Callback],
+        within_epoch: Callable[[], list[Any]],
+        seed: int,
+    ):
         super().__init__()
-        self.saved, self.others, self.seed = saved, others, seed
+        self.progress, self.others, self.within_epoch, self.seed = progress, others, within_epoch, seed
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         for callback in self.others:  # Keras has just reset them
-            vars(callback).update(self.saved.get(type(callback).__name__, {}))
+            vars(callback).update(self.progress["callbacks"].get(type(callback).__name__, {}))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Seed what dropout and similar layers draw: Keras stores their states in no file."""
-        states = (variable for variable in self.model.variables if variable.path.endswith("seed_generator_state"))
-        for number, variable in enumerate(states):
+        if self.progress["step"] and self.progress["epochs"] == epoch:
+            for variable, value in zip(self.within_epoch(), self.progress["within_epoch"], strict=True):
+                variable.assign(value)
+            return
+        for number, variable in enumerate(random_states(self.model)):
             rng = np.random.default_rng([self.seed, epoch, number + 1])
             variable.assign(rng.integers(2**31, size=2))
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """What dropout and similar layers draw from: Keras stores it in no file."""
+    return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
 
 
 class LearningRateDecay(keras.callbacks.Callback):
@@ -105,6 +154,8 @@ class EpochTimer(keras.callbacks.Callback):
         super().__init__()
         self.steps, self.validation_steps = steps, validation_steps
         self.timed = min(self.TIMED, self.steps - self.SKIPPED)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.seen = 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -115,6 +166,7 @@ class EpochTimer(keras.callbacks.Callback):
             step = (time.monotonic() - self.begun) / self.timed
             seconds = step * (self.steps + self.validation_steps / 3)
             print(f"\nAn epoch takes about {_duration(seconds)}: {step:.2f} s a step, measured in {self.timed} steps.")
+            self.timed = 0
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Saves a checkpoint after every epoch; a run that was killed resumes from the last.
+"""Saves a checkpoint after every epoch, and within long ones; a run that was killed resumes from the last.
 
 A run can be killed at any moment, even while it saves. It resumes with the same weights, optimizer,
 callbacks and history, and ends with the same weights as a run that was not killed.
@@ -36,7 +36,10 @@ class RunCheckpoint:
     @classmethod
     def read(cls, output: Path) -> RunCheckpoint | None:
         path = output / "checkpoints" / "state.json"
-        return cls(output, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        if not path.is_file():
+            return None
+        between_epochs = {"step": 0, "within_epoch": []}  # where earlier versions saved, without saying so
+        return cls(output, between_epochs | json.loads(path.read_text(encoding="utf-8")))
 
     @classmethod
     def begin(cls, output: Path, content: dict[str, Any], model: keras.Model) -> RunCheckpoint:
@@ -54,16 +57,29 @@ class RunCheckpoint:
         shutil.rmtree(old, ignore_errors=True)
         return cls(output, content)
 
-    def save(self, model: keras.Model, epochs: int, callbacks: Sequence[Any] = (), finished: bool = False) -> None:
-        """After `epochs` epochs; `finished` if the training has stopped by itself, and no other will follow."""
-        name = f"epoch-{epochs:04d}.keras"
+    def save(
+        self,
+        model: keras.Model,
+        epochs: int,
+        callbacks: Sequence[Any] = (),
+        finished: bool = False,
+        step: int = 0,
+        within_epoch: Sequence[Any] = (),
+    ) -> None:
+        """After `epochs` epochs and `step` steps of the next, which made `within_epoch` of what no model file holds.
+
+        `finished` if the training has stopped by itself, and no other epoch will follow.
+        """
+        name = f"epoch-{epochs:04d}-step-{step:06d}.keras" if step else f"epoch-{epochs:04d}.keras"
         write_atomically(self.folder / name, model.save)
         history = self.content["history"]
         best = self.content["best"]
-        if not history or _rank(history[-1]) > _rank(history[best["epoch"] - 1] if best["epoch"] else {}):
+        first = not history
+        if not step and (first or _rank(history[-1]) > _rank(history[best["epoch"] - 1] if best["epoch"] else {})):
             best = {"epoch": epochs, "file": name}
         kept = {type(c).__name__: {k: vars(c)[k] for k in self.CALLBACK_STATE if k in vars(c)} for c in callbacks}
         self.content |= {"epochs": epochs, "file": name, "best": best, "callbacks": kept, "finished": finished}
+        self.content |= {"step": step, "within_epoch": list(within_epoch)}
         write_json(self.folder / "state.json", self.content)
         for path in self.folder.iterdir():
             if path.name not in ("state.json", name, best["file"]):
@@ -72,19 +88,26 @@ class RunCheckpoint:
     @property
     def progress(self) -> dict[str, Any]:
         """How far it has come, for those who train on."""
-        return {key: self.content[key] for key in ("epochs", "callbacks", "finished")}
+        return {key: self.content[key] for key in ("epochs", "step", "within_epoch", "callbacks", "finished")}
 
     @classmethod
     def message(cls, output: Path) -> str:
         checkpoint = cls.read(output)
-        if checkpoint is None or not checkpoint.content["epochs"]:
+        if checkpoint is None or not (place := place_of(checkpoint.content)):
             return "No epoch is saved yet; the same command begins again."
         epochs = checkpoint.content["epochs"]
-        return f"Epoch {epochs} is saved; the same command goes on after it, or with --epochs {epochs} scores the best."
+        scores = f", or with --epochs {epochs} scores the best" if epochs else ""
+        return f"{place.capitalize()} is saved; the same command goes on after it{scores}."
 
     def load(self, which: str = "last") -> keras.Model:
         name = self.content["file"] if which == "last" else self.content["best"]["file"]
         return keras.models.load_model(self.folder / name, compile=which == "last", safe_mode=True)
+
+
+def place_of(progress: dict[str, Any]) -> str:
+    """The last that was trained and saved, in words; empty at the beginning."""
+    epochs, step = progress["epochs"], progress["step"]
+    return f"step {step} of epoch {epochs + 1}" if step else f"epoch {epochs}" if epochs else ""
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:

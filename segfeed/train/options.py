@@ -9,10 +9,11 @@ from typing import Any
 import segmentation_models as sm
 
 from segfeed.errors import CommandError
-from segfeed.train.checkpoint import RunCheckpoint
+from segfeed.train.checkpoint import RunCheckpoint, place_of
 from segfeed.train.evaluate import versions
 
-NOT_COMPARED = {"images", "masks", "output", "overwrite"}  # what the files hold counts, not where they lie
+# what the files hold counts, not where they lie; a run ends with the same weights however often it is saved
+NOT_COMPARED = {"images", "masks", "output", "overwrite", "save_every"}
 
 
 def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -56,8 +57,9 @@ def find_checkpoint(
     if (differences or (output / "run.json").is_file()) and arguments.overwrite:
         return None
     if differences:
+        saved = f", saved up to {place}" if (place := place_of(old)) else ""
         raise CommandError(
-            f"{output} holds another run: {'; '.join(differences)}. "
+            f"{output} holds another run{saved}: {'; '.join(differences)}. "
             f"Give another --output, or --overwrite to replace it."
         )
     return checkpoint

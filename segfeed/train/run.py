@@ -10,18 +10,20 @@ import sys
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from segfeed.distributed.cluster import ClusterSpec, Workers, differences
 from segfeed.distributed.replicas import ShardedBatches, make_replicas
 from segfeed.distributed.trainer import DistributedTrainer
 from segfeed.errors import CommandError, DataError, WorkerError
+from segfeed.generator import DataGenerator
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import make_iou
 from segfeed.models import build_unet
 from segfeed.pairing import find_pairs
-from segfeed.train.callbacks import EpochTimer, LearningRateDecay, RestoreCallbacks, SaveCheckpoint
-from segfeed.train.checkpoint import RunCheckpoint, checksum
+from segfeed.train.callbacks import EpochTimer, LearningRateDecay, RestoreCallbacks, SaveCheckpoint, random_states
+from segfeed.train.checkpoint import RunCheckpoint, checksum, place_of
 from segfeed.train.data import Data, audit_or_stop, make_data
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
 from segfeed.train.options import check_options, compared_settings, find_checkpoint
@@ -68,7 +70,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
                 audit_or_stop(arguments)
-                progress = {"epochs": 0, "callbacks": {}, "finished": False, "evaluated": 0}
+                progress = {"epochs": 0, "step": 0, "callbacks": {}, "finished": False, "evaluated": 0}
             else:
                 checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
                 progress = checkpoint.progress | {"evaluated": evaluated_epochs(arguments.output)}
@@ -99,8 +101,8 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     if replicas:
         shared = f"{replicas.n_replicas} replicas of the model share each batch"
         print(f"Worker {replicas.rank} of {replicas.world}; {shared}.")
-    if progress["epochs"]:
-        print(f"Going on after epoch {progress['epochs']}.")
+    if place := place_of(progress):
+        print(f"Going on after {place}.")
     if not trained:
         _fit(arguments, model, data, checkpoint, progress)
     if checkpoint:
@@ -126,6 +128,20 @@ def _make_model(arguments: argparse.Namespace) -> keras.Model:
     return model
 
 
+class RestOfEpoch(keras.utils.Sequence):
+    """The batches of the generator's epoch from `first` on."""
+
+    def __init__(self, generator: DataGenerator, first: int):
+        super().__init__()
+        self.generator, self.first = generator, first
+
+    def __len__(self) -> int:
+        return len(self.generator) - self.first
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        return self.generator[self.first + index]
+
+
 def _fit(
     arguments: argparse.Namespace,
     model: keras.Model,
@@ -135,12 +151,20 @@ def _fit(
 ) -> None:
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=arguments.lr_patience, verbose=1)
     stopping = keras.callbacks.EarlyStopping(patience=arguments.patience, verbose=1)
-    stateful = [plateau, stopping]
-    callbacks = [LearningRateDecay(arguments.decay, len(data.train))]
-    callbacks += [EpochTimer(len(data.train), len(data.validation)), *stateful]
-    callbacks.append(RestoreCallbacks(progress["callbacks"], stateful, arguments.seed))
+    stateful, steps = [plateau, stopping], len(data.train)
+    trainer: Any = model
+    if isinstance(data.train, ShardedBatches):
+        trainer = DistributedTrainer(data.train.replicas, model, make_iou(arguments.classes))
+
+    def within_epoch() -> list[Any]:
+        """What an epoch changes and no model file tells; the rate is to stay as it is when an epoch goes on."""
+        return [*trainer.metrics_variables, *random_states(model), model.optimizer.learning_rate]
+
+    restore = RestoreCallbacks(progress, stateful, within_epoch, arguments.seed)
+    callbacks = [LearningRateDecay(arguments.decay, steps), EpochTimer(steps, len(data.validation)), *stateful, restore]
     if checkpoint:
-        callbacks.append(SaveCheckpoint(checkpoint, arguments.output, stateful))
+        every = arguments.save_every
+        callbacks.append(SaveCheckpoint(checkpoint, arguments.output, stateful, within_epoch, every, steps))
     common: dict[str, Any] = {
         "validation_data": data.validation,
         "epochs": arguments.epochs,
@@ -149,7 +173,16 @@ def _fit(
         "verbose": 1 if sys.stdout.isatty() else 2,
     }
     if isinstance(data.train, ShardedBatches):
-        DistributedTrainer(data.train.replicas, model, make_iou(arguments.classes)).fit(data.train, **common)
-    else:
-        data.train.set_epoch(progress["epochs"])
+        trainer.fit(data.train, first_step=progress["step"], **common)
+        return
+    # Keras may call on_epoch_end before the first epoch: the number of the epoch fixes the order
+    callbacks.insert(0, keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: data.train.set_epoch(epoch)))
+    if checkpoint and progress["step"]:  # `fit` begins each epoch at its first batch
+        blank = np.zeros((1, *model.output_shape[1:]), np.float32)
+        model.compute_metrics(None, blank, blank)  # Keras would make their variables in the first step
+        rest = RestOfEpoch(data.train, progress["step"])
+        model.fit(rest, shuffle=False, **common | {"epochs": progress["epochs"] + 1})
+        restore.progress = checkpoint.progress
+        common["initial_epoch"] += 1
+    if not model.stop_training:
         model.fit(data.train, shuffle=False, **common)
