@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import shlex
 import signal
@@ -143,9 +144,11 @@ def _audit(arguments: argparse.Namespace, words: str) -> int:
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
     options["size"] = arguments.size
     report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
-    print(report)
-    if arguments.csv:
-        write_csv(report, arguments.csv)
+    try:
+        if arguments.csv:
+            write_csv(report, arguments.csv)
+    finally:
+        print(report)
     return 1 if report else 0
 
 
@@ -216,8 +219,17 @@ TRAIN_EXTRA = {"segmentation_models", "matplotlib", "skimage", "tensorboard"}
 COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
+def _prepare_console() -> None:
+    """Let print escape, as in \\ub3d9, what the console or the file has no character for; without a console, say nothing."""
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; SIGINT and SIGTERM end it in order."""
+    _prepare_console()
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments = make_parser().parse_args(argv)
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}

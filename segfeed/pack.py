@@ -18,7 +18,7 @@ from segfeed.atomic import write_atomically, write_json
 from segfeed.errors import DataError, first_names
 from segfeed.files import raw_bytes
 from segfeed.pairing import Pairs, find_pairs
-from segfeed.shards import ArrayRecordWriter, list_path, problem_of, read_list, shard_path
+from segfeed.shards import ArrayRecordWriter, check_name, list_path, problem_of, read_list, shard_path
 
 SHARD_MB = 256
 
@@ -32,6 +32,7 @@ def pack_pairs(
     in a shard, and the audit finds it in either. Raises DataError for files that do not pair, and for a folder
     that holds shards of other files (told by names, sizes and `shard_mb`); OSError when the disk is full.
     """
+    check_name(folder)
     pairs = find_pairs(imgs_dir, masks_dir)
     rows = [_row(*pairs.files(number)) for number in range(len(pairs))]
     fills = np.cumsum([row[2] + row[3] for row in rows]) // (shard_mb * 10**6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
         self.writers = {
-            name: tf.summary.create_file_writer(str(self.output / "tensorboard" / name))
+            name: tf.summary.create_file_writer(os.fsencode(self.output / "tensorboard" / name))
             for name in ("training", "validation")
         }
         self._log(self.checkpoint.content["history"])
