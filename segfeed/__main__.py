@@ -220,8 +220,8 @@ COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
 def _prepare_console() -> None:
-    """Let print escape, as in \\ub3d9, what the console or the file has no character for; without a console, say nothing."""
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
+    """Let print escape, as in \\ub3d9, what the console has no character for; where there is none, write nowhere."""
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

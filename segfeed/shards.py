@@ -29,7 +29,7 @@ except ImportError as error:
     ) from None
 
 KINDS = "images", "masks"
-__all__ = ["ArrayRecordWriter", "Shards", "list_path", "check_name", "problem_of", "read_list", "shard_path", "verify"]
+__all__ = ["ArrayRecordWriter", "Shards", "check_name", "list_path", "problem_of", "read_list", "shard_path", "verify"]
 
 
 class Shards:

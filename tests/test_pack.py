@@ -77,7 +77,7 @@ def test_a_folder_whose_name_is_no_utf8_is_refused_before_it_is_made(packed, tmp
     assert main(["pack", str(SAMPLE / "images"), str(SAMPLE / "masks"), str(folder)]) == 2
     assert "\\udcb5\\udcbf: the name is no UTF-8" in capsys.readouterr().err and not folder.exists()
     shutil.copytree(packed, folder)
-    with pytest.raises(DataError, match="no UTF-8.* Rename"):
+    with pytest.raises(DataError, match=r"no UTF-8.* Rename"):
         find_pairs(folder / "images", folder / "masks")
 
 
