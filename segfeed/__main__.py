@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.errors import CommandError, DataError
 from segfeed.masks import Colours, read_colours
 
@@ -192,6 +193,9 @@ def _load(make: str) -> Callable[[], Any]:
 def _train(arguments: argparse.Namespace, words: str) -> int:
     if arguments.output is None:
         arguments.output = Path("runs", arguments.images.resolve().parent.name or "run")
+    use_tensorflow()
+    if problem := keras_problem():
+        raise CommandError(f"{problem}.")
     from segfeed.train.run import train
 
     train(arguments, words)

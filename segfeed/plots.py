@@ -96,7 +96,7 @@ def _set_title(axis: Axes, title: str) -> None:
     What the usual font lacks comes from another; what no font has, by its number, as in \\ub3d9. Of a title that
     is too long both ends stay.
     """
-    usual, others, shown = axis.title.get_fontfamily(), [], ""
+    usual, others, shown = axis.title.get_fontfamily(), list[str](), ""
     for character in printable(title):
         if not any(_has(family, character) for family in usual + others):
             family = _family_with(character)
@@ -104,7 +104,7 @@ def _set_title(axis: Axes, title: str) -> None:
             character = character if family else character.encode("unicode_escape").decode()
         shown += character
     axis.set_title(shown, parse_math=False, family=usual + others)
-    room = 0.95 * axis.figure.bbox.width / axis.get_subplotspec().get_gridspec().ncols
+    room = 0.95 * axis.figure.bbox.width / axis.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
     for kept in range(len(shown) - 1, 1, -1):
         if axis.title.get_window_extent().width <= room:
             break

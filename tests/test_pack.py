@@ -19,6 +19,7 @@ from segfeed import DataError, decode, files, find_pairs, pack, read_image, shar
 from segfeed.__main__ import main
 from segfeed.audit import audit
 from segfeed.files import file_status, raw_bytes
+from segfeed.locks import lock_folder
 from segfeed.train.checkpoint import checksum
 from utils import SAMPLE, DataGenerator, read_split
 
@@ -69,6 +70,13 @@ def test_any_names_and_contents_come_back(tmp_path_factory, data):
         assert mine.name == theirs.name and raw_bytes(mine) == theirs.read_bytes()
     assert shards.verify(folder) == []
     assert checksum(files_of(folder)) == checksum(files_of(source))
+
+
+def test_two_processes_do_not_pack_into_one_folder(tmp_path, capsys):
+    words = ["pack", str(SAMPLE / "images"), str(SAMPLE / "masks"), str(tmp_path / "packed")]
+    with lock_folder(tmp_path / "packed"):
+        assert main(words) == 2
+    assert f"process {os.getpid()} on " in capsys.readouterr().err and os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")

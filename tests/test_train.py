@@ -5,8 +5,10 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +26,7 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-from segfeed import losses, pairing
+from segfeed import atomic, losses, pairing
 from segfeed.__main__ import main, make_parser
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
@@ -426,6 +428,116 @@ def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, ca
         "No epoch is saved yet; the same command begins again.\n"
     )
     assert "Traceback" not in said
+
+
+def test_any_names_are_trained_on_and_described(tmp_path, capfd):
+    photos, bytes_name = write_photos(tmp_path / "photos"), "\udcb5\udcbf" if sys.platform == "linux" else "é"
+    for number, name in enumerate(["$1_$2", "동전", "–", "a b", bytes_name]):
+        for kind in ("images", "masks"):
+            (photos / kind / f"{number:02d}.png").rename(photos / kind / f"{name}.png")
+    output = tmp_path / os.fsdecode(b"\xb5") if sys.platform == "linux" else tmp_path / "동전"
+    assert main(command(photos, output, 1, "--validation", 6)) == 0
+    assert not [line for line in capfd.readouterr().err.splitlines() if "arning" in line]
+    run = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert run["options"]["output"] == str(output) and run["data"]["pairs"] == 12
+    assert (output / "predictions.png").is_file() and any((output / "tensorboard" / "training").iterdir())
+    assert main(command(photos, output, 1, "--validation", 6)) == 0
+    assert "complete after epoch 1: nothing to do" in capfd.readouterr().out
+
+
+RESULTS = ["best.keras", "run.json", "curves.png", "predictions.png"]
+
+
+@pytest.mark.parametrize("name", RESULTS[1:])
+def test_a_result_that_cannot_be_made_costs_no_other_and_the_same_command_makes_it(
+    name, photos, tmp_path, monkeypatch, capsys
+):
+    output = tmp_path / "run"
+    assert main(command(photos, output, 1)) == 0
+    kept = {path: path.read_bytes() for path in map(output.joinpath, RESULTS)}
+    write, words = evaluate.write_atomically, command(photos, output, 2)
+
+    def broken(path, how):
+        if path.name == name:
+            raise OverflowError("no picture of that")
+        write(path, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "write_atomically", broken)
+        patch.setattr(atomic, "write_atomically", broken)
+        said = stopped(words, capsys)
+    assert said == (
+        f"{name} could not be made (OverflowError: no picture of that). The other results are in {output}; "
+        "the same command makes what is missing."
+    )
+    assert sorted(path.name for path in output.iterdir() if path.name in RESULTS) == sorted({*RESULTS} - {name})
+    assert not list(output.rglob("part-*"))
+    for made in {*RESULTS} - {name}:  # none is left of the first evaluation
+        assert (output / made).read_bytes() != kept[output / made]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "Best epoch: " in said and "Epoch 2/2" not in said and "After 2 epochs: " in said
+    assert {path.name for path in output.iterdir()} >= {*RESULTS}
+    assert main(words) == 0
+    assert "complete after epoch 2: nothing to do" in capsys.readouterr().out
+
+
+def test_all_results_are_written_before_the_last_words(photos, tmp_path, monkeypatch):
+    """The reader of a pipe may have gone."""
+
+    def gone(*words, **_):
+        if "Best epoch" in str(words):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("builtins.print", gone)
+    assert main(command(photos, tmp_path / "run", 1)) == 2
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {*RESULTS}
+
+
+@pytest.mark.parametrize(("rate", "step", "where"), [
+    ("1e38", 0, r"loss is (nan|inf) in step \d of epoch 1"),
+    ("0.01", 7, "loss is nan in step 3 of epoch 2"),
+    ("0.01", 10, "loss of the validation is nan after epoch 2"),
+])  # fmt: skip
+def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_of_it_is_kept(
+    rate, step, where, photos, tmp_path, monkeypatch, capsys
+):
+    steps = []
+
+    def spoil(timer, batch, logs=None):
+        steps.append(batch)
+        if len(steps) == step:
+            timer.model.set_weights([np.full_like(weight, np.nan) for weight in timer.model.get_weights()])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.EpochTimer, "on_train_batch_end", spoil)
+        said = stopped(command(photos, tmp_path / "run", 4, "--learning-rate", rate), capsys)
+    saved = int(where[-1]) - 1
+    words = "Epoch 1 is saved; --epochs 1 scores the best. " if saved else ""
+    words += f"Train anew with --overwrite and a --learning-rate below {float(rate):g}."
+    assert re.fullmatch(f"the {where}: the training diverges. {re.escape(words)}", said), said
+    state = read_state(tmp_path / "run")
+    assert state["epochs"] == saved == len(state["history"])
+    assert all(np.isfinite(array).all() for array in arrays(tmp_path / "run" / "checkpoints" / state["file"]).values())
+    if saved:  # as the message says
+        assert main(command(photos, tmp_path / "run", 1)) == 0
+    assert main(command(photos, tmp_path / "run", 1, "--learning-rate", "1e-3", "--overwrite")) == 0
+    assert "Best epoch: 1 of 1" in capsys.readouterr().out
+
+
+# --- One at a time ---------------------------------------------------------------------------
+
+
+def test_two_runs_do_not_share_an_output(photos, whole, tmp_path, raising, capsys):
+    words, said = command(photos, tmp_path / "run"), []
+    raising(7, lambda: said.append(stopped([*words, "--overwrite"], capsys)))
+    assert main(words) == 0
+    assert said == [
+        f"process {os.getpid()} on {socket.gethostname()} writes into {tmp_path / 'run'}: "
+        "wait until it has ended, or give another folder."
+    ]
+    assert_same(whole, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.long)])

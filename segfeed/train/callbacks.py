@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from segfeed.atomic import write_atomically
+from segfeed.errors import CommandError
 from segfeed.train.checkpoint import RunCheckpoint
 
 
@@ -78,6 +80,31 @@ class RestoreCallbacks(keras.callbacks.Callback):
         for number, variable in enumerate(states):
             rng = np.random.default_rng([self.seed, epoch, number + 1])
             variable.assign(rng.integers(2**31, size=2))
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Raises CommandError at a loss that is not finite; stands before the others, so that nothing of it is saved."""
+
+    def __init__(self, learning_rate: float):
+        super().__init__()
+        self.learning_rate = learning_rate
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._check((logs or {})["loss"], f"loss is {{}} in step {batch + 1} of epoch {self.epoch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._check((logs or {})["val_loss"], f"loss of the validation is {{}} after epoch {epoch + 1}")
+
+    def _check(self, loss: float, words: str) -> None:
+        if not math.isfinite(loss):
+            saved = f"Epoch {self.epoch} is saved; --epochs {self.epoch} scores the best. " if self.epoch else ""
+            raise CommandError(
+                f"the {words.format(float(loss))}: the training diverges. {saved}"
+                f"Train anew with --overwrite and a --learning-rate below {self.learning_rate:g}."
+            )
 
 
 class LearningRateDecay(keras.callbacks.Callback):

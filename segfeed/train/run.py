@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import re
@@ -16,11 +17,18 @@ from segfeed.distributed.cluster import ClusterSpec, differences, rendezvous
 from segfeed.distributed.replicas import ShardedBatches, make_replicas
 from segfeed.distributed.trainer import DistributedTrainer
 from segfeed.errors import CommandError, DataError, WorkerError
+from segfeed.locks import lock_folder
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import make_iou
 from segfeed.models import build_unet
 from segfeed.pairing import find_pairs
-from segfeed.train.callbacks import EpochTimer, LearningRateDecay, RestoreCallbacks, SaveCheckpoint
+from segfeed.train.callbacks import (
+    EpochTimer,
+    LearningRateDecay,
+    RestoreCallbacks,
+    SaveCheckpoint,
+    StopAtNaN,
+)
 from segfeed.train.checkpoint import RunCheckpoint, checksum
 from segfeed.train.data import Data, audit_or_stop, make_data
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
@@ -34,7 +42,8 @@ def train(arguments: argparse.Namespace, command: str) -> None:
     each with what is saved of the run, if it has begun.
     """
     try:
-        _run(arguments, command)
+        with contextlib.ExitStack() as held:
+            _run(arguments, command, held)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(RunCheckpoint.message(arguments.output)) from None
     except (CommandError, DataError):
@@ -55,7 +64,7 @@ def train(arguments: argparse.Namespace, command: str) -> None:
         raise
 
 
-def _run(arguments: argparse.Namespace, command: str) -> None:
+def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack) -> None:
     options = check_options(arguments)
     cluster = ClusterSpec.read()
     pairs = find_pairs(arguments.images, arguments.masks)
@@ -63,6 +72,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     settings, checkpoint, progress = worker_info(options, data_sum, len(pairs)), None, {}
     if cluster.rank == 0:  # the others have the same data, and write nothing
         try:
+            held.enter_context(lock_folder(arguments.output))
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
                 audit_or_stop(arguments)
@@ -137,7 +147,7 @@ def _fit(
     plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=arguments.lr_patience, verbose=1)
     stopping = keras.callbacks.EarlyStopping(patience=arguments.patience, verbose=1)
     stateful = [plateau, stopping]
-    callbacks = [LearningRateDecay(arguments.decay, len(data.train))]
+    callbacks = [StopAtNaN(arguments.learning_rate), LearningRateDecay(arguments.decay, len(data.train))]
     callbacks += [EpochTimer(len(data.train), len(data.validation)), *stateful]
     callbacks.append(RestoreCallbacks(progress["callbacks"], stateful, arguments.seed))
     if checkpoint:
