@@ -144,7 +144,10 @@ def _audit(arguments: argparse.Namespace, words: str) -> int:
 
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
     options["size"] = arguments.size
-    report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
+    try:
+        report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     try:
         if arguments.csv:
             write_csv(report, arguments.csv)
@@ -175,19 +178,26 @@ def _check(arguments: argparse.Namespace, words: str) -> int:
 
 
 def _load(make: str) -> Callable[[], Any]:
-    """The function MODULE:FUNCTION, looked for in the current folder too."""
+    """The function MODULE:FUNCTION, looked for in the current folder too; what its module raises is left as it is."""
     module, _, name = make.partition(":")
     sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise CommandError(
-            f"{make} cannot be loaded ({error}). Give it as MODULE:FUNCTION, without .py; "
-            f"the module lies in this folder or is installed."
-        ) from None
-    if not callable(found):
-        raise CommandError(f"{make} is a {type(found).__name__}: give a function that makes the Sequence.")
-    return found
+    problem: object = "a module or a function is missing"
+    if name and module.rstrip(".") and module[0] != ".":
+        try:
+            loaded = importlib.import_module(module)
+            problem = f"{module} has no attribute {name!r}"
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # something that the module imports
+            loaded, problem = None, error
+        if hasattr(loaded, name):
+            if callable(found := getattr(loaded, name)):
+                return found
+            raise CommandError(f"{make} is a {type(found).__name__}: give a function that makes the Sequence.")
+    raise CommandError(
+        f"{make} cannot be loaded ({problem}). Give it as MODULE:FUNCTION, without .py; "
+        f"the module lies in this folder or is installed."
+    )
 
 
 def _train(arguments: argparse.Namespace, words: str) -> int:
@@ -203,8 +213,10 @@ def _train(arguments: argparse.Namespace, words: str) -> int:
 
 
 def _pack(arguments: argparse.Namespace, words: str) -> int:
-    if len(arguments.folders) != (1 if arguments.verify else 3) or arguments.shard_mb <= 0:
-        raise CommandError("give three folders, IMAGES MASKS PACKED, or --verify PACKED; and shards of more than 0 MB.")
+    if len(arguments.folders) != (1 if arguments.verify else 3):
+        raise CommandError("give three folders, IMAGES MASKS PACKED, or --verify and one, PACKED.")
+    if not arguments.shard_mb > 0:
+        raise CommandError(f"--shard-mb is {arguments.shard_mb:g}: give more than 0.")
     *sources, folder = arguments.folders
     if arguments.verify:
         from segfeed.shards import verify
@@ -245,9 +257,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. {interrupt}".rstrip(), file=sys.stderr)
         return 130
     except (CommandError, DataError, OSError, ImportError) as error:
-        missing = str(getattr(error, "name", None)).partition(".")[0]
-        cure = ': pip install "segfeed[train]"' if missing in TRAIN_EXTRA else ""
-        print(f"Stopped: {error}{cure}", file=sys.stderr)
+        words = str(error)
+        if str(getattr(error, "name", None)).partition(".")[0] in TRAIN_EXTRA:
+            words += ': pip install "segfeed[train]"'
+        elif isinstance(error, OSError) and error.filename:
+            words = f"{error.filename}: {error.strerror}. Check the path and the permissions."
+        print(f"Stopped: {words}", file=sys.stderr)
         return 2
     finally:
         for number, handler in before.items():

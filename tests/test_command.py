@@ -30,6 +30,7 @@ def floor():
 
 nothing = None
 """
+NEEDS = "import no_such_package\n\ndef make():\n    pass\n"
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=" ".join)
@@ -78,11 +79,45 @@ def test_check_judges_the_sequence_of_a_module(module, capsys):
         ("my_sequences:none", "has no attribute 'none'"),
         ("my_sequences.py:sound", "without .py"),
         ("my_sequences:nothing", "is a NoneType: give a function"),
+        (".my_sequences:sound", "Give it as MODULE:FUNCTION"),
     ],
 )
 def test_what_cannot_be_checked_is_named(module, capsys, make, words):
     assert main(["check", make]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_the_module_itself_lacks_is_no_fault_of_the_words(module, capsys):
+    (module / "my_sequences.py").write_text(NEEDS)
+    assert main(["check", "my_sequences:make"]) == 2
+    assert capsys.readouterr().err == "Stopped: No module named 'no_such_package'\n"
+
+
+def test_a_number_of_classes_that_no_mask_can_hold_is_refused(folders, capsys):
+    for number in (-1, 0, 257):
+        assert main(["audit", str(folders.imgs), str(folders.masks), "--classes", str(number)]) == 2
+        assert f"n_classes is {number}: 1 for " in capsys.readouterr().err
+
+
+def test_words_of_pack_are_judged_one_by_one(folders, tmp_path, capsys):
+    words = ["pack", str(folders.imgs), str(folders.masks)]
+    for more, said in {
+        (): "give three folders, IMAGES MASKS PACKED, or --verify and one, PACKED.",
+        ("x", "y"): "give three folders, IMAGES MASKS PACKED, or --verify and one, PACKED.",
+        ("x", "--shard-mb", "0"): "--shard-mb is 0: give more than 0.",
+        ("x", "--shard-mb", "nan"): "--shard-mb is nan: give more than 0.",
+    }.items():
+        assert main([*words, *more]) == 2
+        assert capsys.readouterr().err == f"Stopped: {said}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its words differ")
+def test_an_error_of_the_system_names_the_file_and_what_to_check(folders, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    words = ["audit", str(folders.imgs), str(folders.masks), "--csv", str(tmp_path / "file" / "findings.csv")]
+    assert main(words) == 2
+    said = f"Stopped: {tmp_path / 'file' / 'findings.csv'}: Not a directory. Check the path and the permissions.\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_probe_does_not_mix_with_the_files_of_somebody(module, capsys):

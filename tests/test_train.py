@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -28,6 +30,7 @@ import tensorflow as tf
 
 from segfeed import atomic, losses, pairing
 from segfeed.__main__ import main, make_parser
+from segfeed.distributed.replicas import Replicas
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from utils import ROOT, SAMPLE
@@ -496,6 +499,7 @@ def test_all_results_are_written_before_the_last_words(photos, tmp_path, monkeyp
 
 @pytest.mark.parametrize(("rate", "step", "where"), [
     ("1e38", 0, r"loss is (nan|inf) in step \d of epoch 1"),
+    ("1e38", -1, r"loss is (nan|inf) in step \d of epoch 1"),
     ("0.01", 7, "loss is nan in step 3 of epoch 2"),
     ("0.01", 10, "loss of the validation is nan after epoch 2"),
 ])  # fmt: skip
@@ -511,6 +515,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_of_it_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.EpochTimer, "on_train_batch_end", spoil)
+        if step < 0:  # not by model.fit
+            alone = Replicas(tf.distribute.get_strategy(), 0, 1)
+            patch.setattr(run, "make_replicas", lambda cluster: alone)
         said = stopped(command(photos, tmp_path / "run", 4, "--learning-rate", rate), capsys)
     saved = int(where[-1]) - 1
     words = "Epoch 1 is saved; --epochs 1 scores the best. " if saved else ""
@@ -720,6 +727,52 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     nowhere = ["train", "--images", tmp_path / "none", "--masks", photos / "masks", "--output", tmp_path / "run"]
     assert stopped(nowhere, capsys).startswith(f"there is no folder {tmp_path / 'none'}.")
     assert not (tmp_path / "run").exists()
+
+
+def test_one_pair_is_told_what_to_do_and_two_train(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos", 1)
+    for validation in ("0.2", "1", "5"):
+        said = stopped(command(photos, tmp_path / "run", 1, "--validation", validation), capsys)
+        assert said == (
+            "1 pair cannot be divided: the training and the validation need at least one each. Add pairs; to see "
+            "whether a model learns one picture by heart, copy it and its mask under a second name."
+        )
+    for kind in ("images", "masks"):
+        shutil.copy(photos / kind / "00.png", photos / kind / "copy.png")
+    said = stopped(command(photos, tmp_path / "run", 1, "--validation", 2), capsys)
+    cure = re.search(r"give --validation (\S+), a fifth of them, or a number up to (\d)\.", said)
+    for validation in cure.groups():
+        output = tmp_path / validation
+        assert main(command(photos, output, 1, "--validation", validation)) == 0
+
+
+def test_a_batch_smaller_than_the_replicas_names_the_option(photos, tmp_path, monkeypatch, capsys):
+    three = Replicas(SimpleNamespace(num_replicas_in_sync=3), 0, 1)
+    monkeypatch.setattr(run, "make_replicas", lambda cluster: three)
+    said = stopped(command(photos, tmp_path / "run", 1), capsys)
+    assert said == "--batch is 2, and 3 replicas of the model share each batch: give --batch 3 or more."
+
+
+def test_the_audit_that_is_named_finds_the_same(tmp_path, capsys):
+    photos = write_photos(tmp_path / "some photos")
+    (photos / "masks" / "03.png").write_bytes((photos / "images" / "03.png").read_bytes())
+    said = stopped(command(photos, tmp_path / "run", 1, "--classes", 256, "--ignore", 7), capsys)
+    words = shlex.split(re.search(r"`(segfeed audit .+)` lists them all", said)[1])
+    assert main(words[1:]) == 1
+    assert "mask in colour (1)" in capsys.readouterr().out and words[4:] == [
+        "--classes",
+        "256",
+        "--ignore",
+        "7",
+        "--size",
+        "32x32",
+    ]
+
+
+def test_a_class_without_a_pixel_is_named_with_the_cure(photos, tmp_path, capsys):
+    said = stopped(command(photos, tmp_path / "run", 1, "--classes", 256, "--balanced"), capsys)
+    assert said.startswith("classes without a pixel in this set: 1, 2, 3, 4, 5 and ")
+    assert said.endswith("Add images that show them, or weigh no classes (without --balanced).")
 
 
 def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
