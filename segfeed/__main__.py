@@ -130,8 +130,11 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _number_or_share(text: str) -> float:
-    number = float(text)
-    if number <= 0 or (number >= 1 and number != int(number)):
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf") or (number >= 1 and number != int(number)):
         raise argparse.ArgumentTypeError(f"{text}: a whole number of images, or a share between 0 and 1")
     return number if number < 1 else int(number)
 

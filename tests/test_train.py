@@ -28,7 +28,7 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-from segfeed import atomic, losses, pairing
+from segfeed import atomic, build_unet, losses, pairing
 from segfeed.__main__ import main, make_parser
 from segfeed.distributed.replicas import Replicas
 from segfeed.train import callbacks, evaluate, run
@@ -307,8 +307,6 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
 
 @pytest.mark.long
 def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising):
-    from segfeed import build_unet
-
     monkeypatch.setattr(run, "build_unet", build_unet)
     for name, step in (("whole", 0), ("cut", 7)):
         words = command(photos, tmp_path / name, 2, "--backbone", "resnet18")
@@ -788,6 +786,9 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
     for words, message in {
         ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
         ("--validation", "1.5"): "1.5: a whole number of images, or a share between 0 and 1",
+        ("--validation", "nan"): "nan: a whole number of images, or a share between 0 and 1",
+        ("--validation", "inf"): "inf: a whole number of images, or a share between 0 and 1",
+        ("--validation", "a fifth"): "a fifth: a whole number of images, or a share between 0 and 1",
         ("--colours", tmp_path / "none"): f"{tmp_path / 'none'}: cannot be opened (No such file or directory)",
         ("--colours", tmp_path / "table.csv"): "the row ['1', '2', 'red', '0'] is not red,green,blue,class in numbers",
         ("--colours", tmp_path / "class.csv"): "the row ['1', '2', '3', '300'] is not red,green,blue,class in numbers",
@@ -812,6 +813,15 @@ def test_missing_imagenet_weights_name_the_option(photos, tmp_path, monkeypatch,
     monkeypatch.setattr(run, "build_unet", missing)
     said = stopped(command(photos, tmp_path / "run"), capsys)
     assert said == "The weights are not on this computer. Here: --encoder-weights none."
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [("--encoder-weights", "foo"), ("--backbone", "inceptionv3")])
+def test_a_u_net_that_cannot_be_built_names_the_options(words, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "build_unet", build_unet)
+    said = stopped(command(photos, tmp_path / "run", 1, "--backbone", "resnet18", *words), capsys)
+    assert said.startswith("the U-Net cannot be built: ")
+    assert said.endswith(". Check --backbone, --size and --encoder-weights (imagenet, or none).")
     assert not (tmp_path / "run").exists()
 
 

@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack
             else:
                 checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
                 progress = checkpoint.progress | {"evaluated": evaluated_epochs(arguments.output)}
-        except CommandError as error:
+        except (CommandError, OSError) as error:
             rendezvous(cluster, {"stop": str(error)})
             raise
     workers = rendezvous(cluster, {"progress": progress, "settings": settings})
@@ -131,6 +131,9 @@ def _make_model(arguments: argparse.Namespace) -> keras.Model:
         model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
     except FileNotFoundError as error:
         raise CommandError(f"{error} Here: --encoder-weights none.") from None
+    except ValueError as error:
+        cure = "Check --backbone, --size and --encoder-weights (imagenet, or none)."
+        raise CommandError(f"the U-Net cannot be built: {str(error).rstrip('.')}. {cure}") from None
     iou = make_iou(arguments.classes)  # in `weighted_metrics`, because void pixels have the weight 0
     model.compile(keras.optimizers.Adam(arguments.learning_rate), CrossEntropyDice(), weighted_metrics=[iou])
     model.optimizer.build(model.trainable_variables)  # so that all of it is saved
