@@ -206,6 +206,8 @@ def _load(make: str) -> Callable[[], Any]:
 def _train(arguments: argparse.Namespace, words: str) -> int:
     if arguments.output is None:
         arguments.output = Path("runs", arguments.images.resolve().parent.name or "run")
+    if arguments.output.name in ("", ".."):  # a new run takes the place of a folder
+        raise CommandError(f"--output is {arguments.output}: give the name of a folder, which may be new.")
     use_tensorflow()
     if problem := keras_problem():
         raise CommandError(f"{problem}.")

@@ -714,6 +714,8 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     assert changed("--seed", -1) == "--seed is -1: give at least 0."
     for words in (("--learning-rate", 0), ("--decay", -1), ("--learning-rate", "nan")):
         assert changed(*words) == "--learning-rate must be above 0, and --decay at least 0."
+    for here in (".", ".."):
+        assert changed("--output", here) == f"--output is {here}: give the name of a folder, which may be new."
     said = changed("--backbone", "resnet33")
     assert said.startswith("--backbone is resnet33: give one of densenet121, ") and ", resnet34, " in said
     assert changed("--size", "32x64").startswith("--augment turns images by quarters, which needs a square")
