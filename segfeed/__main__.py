@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.errors import CommandError, DataError
 from segfeed.masks import Colours, read_colours
 
@@ -135,8 +137,11 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _number_or_share(text: str) -> float:
-    number = float(text)
-    if number <= 0 or (number >= 1 and number != int(number)):
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf") or (number >= 1 and number != int(number)):
         raise argparse.ArgumentTypeError(f"{text}: a whole number of images, or a share between 0 and 1")
     return number if number < 1 else int(number)
 
@@ -157,10 +162,15 @@ def _audit(arguments: argparse.Namespace, words: str) -> int:
 
     options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
     options["size"] = arguments.size
-    report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
-    print(report)
-    if arguments.csv:
-        write_csv(report, arguments.csv)
+    try:
+        report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    try:
+        if arguments.csv:
+            write_csv(report, arguments.csv)
+    finally:
+        print(report)
     return 1 if report else 0
 
 
@@ -186,24 +196,36 @@ def _check(arguments: argparse.Namespace, words: str) -> int:
 
 
 def _load(make: str) -> Callable[[], Any]:
-    """The function MODULE:FUNCTION, looked for in the current folder too."""
+    """The function MODULE:FUNCTION, looked for in the current folder too; what its module raises is left as it is."""
     module, _, name = make.partition(":")
     sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise CommandError(
-            f"{make} cannot be loaded ({error}). Give it as MODULE:FUNCTION, without .py; "
-            f"the module lies in this folder or is installed."
-        ) from None
-    if not callable(found):
-        raise CommandError(f"{make} is a {type(found).__name__}: give a function that makes the Sequence.")
-    return found
+    problem: object = "a module or a function is missing"
+    if name and module.rstrip(".") and module[0] != ".":
+        try:
+            loaded = importlib.import_module(module)
+            problem = f"{module} has no attribute {name!r}"
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # something that the module imports
+            loaded, problem = None, error
+        if hasattr(loaded, name):
+            if callable(found := getattr(loaded, name)):
+                return found
+            raise CommandError(f"{make} is a {type(found).__name__}: give a function that makes the Sequence.")
+    raise CommandError(
+        f"{make} cannot be loaded ({problem}). Give it as MODULE:FUNCTION, without .py; "
+        f"the module lies in this folder or is installed."
+    )
 
 
 def _train(arguments: argparse.Namespace, words: str) -> int:
     if arguments.output is None:
         arguments.output = Path("runs", arguments.images.resolve().parent.name or "run")
+    if arguments.output.name in ("", ".."):  # a new run takes the place of a folder
+        raise CommandError(f"--output is {arguments.output}: give the name of a folder, which may be new.")
+    use_tensorflow()
+    if problem := keras_problem():
+        raise CommandError(f"{problem}.")
     from segfeed.train.run import train
 
     train(arguments, words)
@@ -211,8 +233,10 @@ def _train(arguments: argparse.Namespace, words: str) -> int:
 
 
 def _pack(arguments: argparse.Namespace, words: str) -> int:
-    if len(arguments.folders) != (1 if arguments.verify else 3) or arguments.shard_mb <= 0:
-        raise CommandError("give three folders, IMAGES MASKS PACKED, or --verify PACKED; and shards of more than 0 MB.")
+    if len(arguments.folders) != (1 if arguments.verify else 3):
+        raise CommandError("give three folders, IMAGES MASKS PACKED, or --verify and one, PACKED.")
+    if not arguments.shard_mb > 0:
+        raise CommandError(f"--shard-mb is {arguments.shard_mb:g}: give more than 0.")
     *sources, folder = arguments.folders
     if arguments.verify:
         from segfeed.shards import verify
@@ -231,8 +255,17 @@ TRAIN_EXTRA = {"segmentation_models", "matplotlib", "skimage", "tensorboard"}
 COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
+def _prepare_console() -> None:
+    """Let print escape, as in \\ub3d9, what the console has no character for; where there is none, write nowhere."""
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; SIGINT and SIGTERM end it in order."""
+    _prepare_console()
     argv = list(sys.argv[1:] if argv is None else argv)
     arguments = make_parser().parse_args(argv)
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -244,9 +277,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. {interrupt}".rstrip(), file=sys.stderr)
         return 130
     except (CommandError, DataError, OSError, ImportError) as error:
-        missing = str(getattr(error, "name", None)).partition(".")[0]
-        cure = ': pip install "segfeed[train]"' if missing in TRAIN_EXTRA else ""
-        print(f"Stopped: {error}{cure}", file=sys.stderr)
+        words = str(error)
+        if str(getattr(error, "name", None)).partition(".")[0] in TRAIN_EXTRA:
+            words += ': pip install "segfeed[train]"'
+        elif isinstance(error, OSError) and error.filename:
+            words = f"{error.filename}: {error.strerror}. Check the path and the permissions."
+        print(f"Stopped: {words}", file=sys.stderr)
         return 2
     finally:
         for number, handler in before.items():

@@ -33,5 +33,6 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """In UTF-8; half a character, as in a file's name that is no UTF-8, becomes the escape that JSON has for it."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))

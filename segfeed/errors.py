@@ -29,5 +29,12 @@ def first_names(names: Sequence[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + more
 
 
+def printable(text: str) -> str:
+    """`text` on one line, in characters that every UTF-8 output takes; the others by their numbers, as in \\udcb5."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def in_pixels(count: int) -> str:
     return f"{count} pixel" if count == 1 else f"{count} pixels"

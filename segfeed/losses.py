@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from segfeed.errors import first_names
+
 if TYPE_CHECKING:
     from segfeed.generator import DataGenerator
 
@@ -63,6 +65,7 @@ def balanced_weights(generator: DataGenerator) -> list[float]:
         counts += np.count_nonzero(one_hot[known], axis=0)
     if not counts.all():
         raise ValueError(
-            f"the classes {np.flatnonzero(counts == 0).tolist()} have no pixel in this set: no weight fits."
+            f"classes without a pixel in this set: {first_names(np.flatnonzero(counts == 0).astype(str).tolist())}. "
+            f"Add images that show them, or weigh no classes (without --balanced)."
         )
     return (counts.sum() / (len(counts) * counts)).tolist()

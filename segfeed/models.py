@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
+from segfeed.backend import keras_problem
+
+if TYPE_CHECKING:
+    import keras
 
 from segfeed.arguments import height_and_width
 
@@ -28,9 +32,14 @@ def build_unet(
     to the generator as `preprocess`.
 
     Raises ValueError for a size that five halvings do not divide, and FileNotFoundError, with the
-    file's name and its place, when the weights are neither on this computer nor can be fetched.
+    file's name and its place, when the weights are neither on this computer nor can be fetched;
+    RuntimeError when Keras runs on another backend, or is set to channels first or half precision.
     """
-    os.environ.setdefault("SM_FRAMEWORK", "tf.keras")  # read at the import; without it the import fails
+    if problem := keras_problem():
+        raise RuntimeError(f"{problem}.")
+    import keras
+
+    os.environ["SM_FRAMEWORK"] = "tf.keras"  # read at the import; without it the import fails
     import segmentation_models as sm  # an extra of segfeed
 
     height, width = height_and_width(img_size)

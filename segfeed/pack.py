@@ -17,8 +17,9 @@ from tqdm import tqdm
 from segfeed.atomic import write_atomically, write_json
 from segfeed.errors import DataError, first_names
 from segfeed.files import raw_bytes
+from segfeed.locks import lock_folder
 from segfeed.pairing import Pairs, find_pairs
-from segfeed.shards import ArrayRecordWriter, list_path, problem_of, read_list, shard_path
+from segfeed.shards import ArrayRecordWriter, check_name, list_path, problem_of, read_list, shard_path
 
 SHARD_MB = 256
 
@@ -30,25 +31,28 @@ def pack_pairs(
 
     A shard gets its name when all of it has been read back and compared. What is wrong with a file stays wrong
     in a shard, and the audit finds it in either. Raises DataError for files that do not pair, and for a folder
-    that holds shards of other files (told by names, sizes and `shard_mb`); OSError when the disk is full.
+    that holds shards of other files (told by names, sizes and `shard_mb`); OSError when the disk is full;
+    CommandError when another process packs into the folder.
     """
+    check_name(folder)
     pairs = find_pairs(imgs_dir, masks_dir)
     rows = [_row(*pairs.files(number)) for number in range(len(pairs))]
     fills = np.cumsum([row[2] + row[3] for row in rows]) // (shard_mb * 10**6)
     parts = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(fills)) + 1)
     shards = [shard_path(folder, number, len(parts)) for number in range(len(parts))]
-    folder.mkdir(parents=True, exist_ok=True)
-    others = sorted(path.name for path in folder.glob("pairs-*.array_record") if path not in shards)
-    others += [
-        shard.name
-        for shard, part in zip(shards, parts, strict=True)
-        if list_path(shard).is_file() and read_list(shard)["pairs"] != [rows[number] for number in part]
-    ]
-    if others:
-        raise DataError(f"{folder} holds shards of other files: {first_names(others)}. Give another folder.")
-    for shard, part in tqdm(list(zip(shards, parts, strict=True)), "pack", unit="shard", disable=not progress):
-        if not (shard.is_file() and list_path(shard).is_file()):
-            _write_shard(shard, pairs, part, [rows[number] for number in part])
+    with lock_folder(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(path.name for path in folder.glob("pairs-*.array_record") if path not in shards)
+        others += [
+            shard.name
+            for shard, part in zip(shards, parts, strict=True)
+            if list_path(shard).is_file() and read_list(shard)["pairs"] != [rows[number] for number in part]
+        ]
+        if others:
+            raise DataError(f"{folder} holds shards of other files: {first_names(others)}. Give another folder.")
+        for shard, part in tqdm(list(zip(shards, parts, strict=True)), "pack", unit="shard", disable=not progress):
+            if not (shard.is_file() and list_path(shard).is_file()):
+                _write_shard(shard, pairs, part, [rows[number] for number in part])
 
 
 def _row(*files: str) -> list[Any]:

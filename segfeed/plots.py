@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries, mark_boundaries
 
 from segfeed.decode import read_image
+from segfeed.errors import printable
 from segfeed.masks import mask_classes
 from segfeed.pairing import Pair
 from segfeed.transforms import resize_image
@@ -86,23 +90,67 @@ def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.nda
     return figure, axes
 
 
+def _set_title(axis: Axes, title: str) -> None:
+    """Show a title letter by letter, no wider than its column: `$` begins no formula.
+
+    What the usual font lacks comes from another; what no font has, by its number, as in \\ub3d9. Of a title that
+    is too long both ends stay.
+    """
+    usual, others, shown = axis.title.get_fontfamily(), list[str](), ""
+    for character in printable(title):
+        if not any(_has(family, character) for family in usual + others):
+            family = _family_with(character)
+            others += [family] if family else []
+            character = character if family else character.encode("unicode_escape").decode()
+        shown += character
+    axis.set_title(shown, parse_math=False, family=usual + others)
+    room = 0.95 * axis.figure.bbox.width / axis.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    for kept in range(len(shown) - 1, 1, -1):
+        if axis.title.get_window_extent().width <= room:
+            break
+        axis.title.set_text(f"{shown[: kept - kept // 2]}…{shown[-(kept // 2) :]}")
+
+
+def _has(family: str, character: str) -> bool:
+    return get_font(fontManager.findfont(FontProperties(family=[family]))).get_char_index(ord(character)) > 0
+
+
+@functools.cache
+def _families() -> list[str]:
+    """The plain fonts of this computer, without that of last resort: it has a box for every character."""
+    plain = [font for font in fontManager.ttflist if font.weight in (400, "normal") and font.style == "normal"]
+    return sorted({font.name for font in plain if "LastResort" not in font.fname})
+
+
+@functools.cache
+def _family_with(character: str) -> str | None:
+    """A font that has a character, if there is one."""
+    family = next((family for family in _families() if _has(family, character)), None)
+    if family:  # it probably has the next one too
+        _families().remove(family)
+        _families().insert(0, family)
+    return family
+
+
 def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair", ignore: int | None = None) -> DescribedFigure:
     """Show image, mask and overlay side by side. Shapes, and `ignore`, as in `overlay`."""
+    name = printable(name)
     figure, axes = _panels(1, 3)
     panels = {"image": image, "mask": mask_classes(mask, ignore), "overlay": overlay(image, mask, ignore)}
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
         axis.imshow(panel, cmap="gray", interpolation="nearest", vmin=0, vmax=max(1, panel.max()))
-        axis.set_title(f"{name}: {title}")
+        _set_title(axis, f"{name}: {title}")
     height, width = image.shape[:2]
     return DescribedFigure(figure, f"{name}: {height}×{width} pixels, {_share(mask, ignore):.1%} of them in the mask")
 
 
 def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> DescribedFigure:
     """Show a batch, images (B, H, W, C), one panel each, under its masks (B, H, W, 1 or n) if there are any."""
+    names = [printable(name) for name in names]
     figure, axes = _panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
     for index, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
         axis.imshow(images[index] if masks is None else overlay(images[index], masks[index]))
-        axis.set_title(name)
+        _set_title(axis, name)
     if masks is None:
         means = [
             f"{name} {np.array2string(np.mean(image, (0, 1)), precision=0)}"
@@ -124,7 +172,8 @@ def plot_history(history: dict[str, list[float]]) -> DescribedFigure:
             axis.plot(epochs, history[f"val_{name}"], color=COLOURS[5], marker="s", linestyle="--", label="validation")
             axis.legend()
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axis.set(title=name, xlabel="epoch", ylim=(0, None))
+        axis.set(xlabel="epoch", ylim=(0, None))
+        _set_title(axis, name)
     ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
     return DescribedFigure(figure, f"After {len(epochs)} epochs: {ends}")
 
@@ -152,7 +201,8 @@ def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 
     for column, (iou, pair, truth, found) in zip(axes.T, kept, strict=True):
         image = resize_image(read_image(pair.image), generator.size)
         column[0].imshow(overlay(image, truth))
-        column[0].set_title(f"{pair.stem}: mask")
+        _set_title(column[0], f"{pair.stem}: mask")
         column[1].imshow(overlay(image, found))
-        column[1].set_title(f"prediction, IoU {iou:.2f}")
-    return DescribedFigure(figure, "IoU, worst first: " + ", ".join(f"{pair.stem} {iou:.2f}" for iou, pair, *_ in kept))
+        _set_title(column[1], f"prediction, IoU {iou:.2f}")
+    scores = ", ".join(f"{printable(pair.stem)} {iou:.2f}" for iou, pair, *_ in kept)
+    return DescribedFigure(figure, f"IoU, worst first: {scores}")

@@ -29,7 +29,7 @@ except ImportError as error:
     ) from None
 
 KINDS = "images", "masks"
-__all__ = ["ArrayRecordWriter", "Shards", "list_path", "problem_of", "read_list", "shard_path", "verify"]
+__all__ = ["ArrayRecordWriter", "Shards", "check_name", "list_path", "problem_of", "read_list", "shard_path", "verify"]
 
 
 class Shards:
@@ -42,6 +42,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path):
+        check_name(folder)
         lists = set(folder.glob("pairs-*-of-*.json"))
         if not lists:
             raise DataError(f"{folder} holds no shards. Check the path; it is relative to {Path.cwd()}.")
@@ -57,7 +58,7 @@ class Shards:
         self._shard_of = np.array([row[-1] for row in rows], np.int32)
         self._names, self._order = {}, {}
         for place, kind in enumerate(KINDS):
-            names = np.array([row[place].encode() for row in rows])
+            names = np.array([_bytes_of(row[place]) for row in rows])
             self._order[kind] = np.argsort(names)
             self._names[kind] = names[self._order[kind]]
         self._records = ArrayRecordDataSource([str(shard) for shard in self.paths])
@@ -66,7 +67,7 @@ class Shards:
         """The names of all images, or of all masks."""
         if kind not in KINDS:
             raise FileNotFoundError(errno.ENOENT, f"shards hold {' and '.join(KINDS)}")
-        return [name.decode() for name in self._names[kind].tolist()]
+        return [name.decode(errors="surrogateescape") for name in self._names[kind].tolist()]
 
     def shard(self, kind: str, name: str) -> Path:
         """The file on the disk in which one of them lies; FileNotFoundError if there is none."""
@@ -83,10 +84,23 @@ class Shards:
 
     def _pair(self, kind: str, name: str) -> int:
         if kind in KINDS:
-            place = np.searchsorted(self._names[kind], name.encode())
-            if place < len(self._shard_of) and self._names[kind][place] == name.encode():
+            place = np.searchsorted(self._names[kind], _bytes_of(name))
+            if place < len(self._shard_of) and self._names[kind][place] == _bytes_of(name):
                 return int(self._order[kind][place])
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _bytes_of(name: str) -> bytes:
+    """A file's name in UTF-8; bytes of it that are no UTF-8 stay what they are."""
+    return name.encode(errors="surrogateescape")
+
+
+def check_name(folder: Path) -> None:
+    """DataError for a folder in which ArrayRecord opens no file."""
+    if str(folder.absolute()).encode(errors="ignore") != os.fsencode(folder.absolute()):
+        raise DataError(
+            f"{folder}: the name is no UTF-8, and shards cannot lie there. Rename it, or give another folder."
+        )
 
 
 def shard_path(folder: Path, number: int, count: int) -> Path:

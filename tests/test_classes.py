@@ -247,7 +247,7 @@ def test_void_pixels_do_not_count_as_ground(tmp_path, write_pair):
 
 def test_a_class_without_pixels_has_no_weight(folders):
     data = DataGenerator(folders.ids, folders.imgs, folders.classes, 4, (12, 16), 4)
-    with pytest.raises(ValueError, match=r"classes \[3\] have no pixel"):
+    with pytest.raises(ValueError, match=r"classes without a pixel in this set: 3\. Add images"):
         balanced_weights(data)
 
 

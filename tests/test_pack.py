@@ -19,6 +19,7 @@ from segfeed import DataError, decode, files, find_pairs, pack, read_image, shar
 from segfeed.__main__ import main
 from segfeed.audit import audit
 from segfeed.files import file_status, raw_bytes
+from segfeed.locks import lock_folder
 from segfeed.train.checkpoint import checksum
 from utils import SAMPLE, DataGenerator, read_split
 
@@ -51,9 +52,11 @@ def test_every_file_is_there_byte_for_byte(packed):
 @settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_any_names_and_contents_come_back(tmp_path_factory, data):
-    name = st.text("aAzZ09 .-_äé한글", min_size=1, max_size=6).filter(lambda text: text.strip(". ") == text)
+    letters = "aAzZ09 .-_äé한글" + ("\udcb5\udcbf" if sys.platform == "linux" else "")  # two bytes that are no UTF-8
+    name = st.text(letters, min_size=1, max_size=6).filter(lambda text: text.strip(". ") == text)
     stems = data.draw(st.lists(name, min_size=1, max_size=8, unique_by=str.casefold))
-    stems = [stem for stem in stems if stem not in ("q", "q!")] + ["q", "q!"]  # q!.png comes before q.png
+    stems = [stem for stem in stems if stem not in ("q", "q!")] + ["q", "q!", letters[-1]]  # q!.png comes before q.png
+    stems = sorted(set(stems))
     content = st.binary(min_size=1, max_size=200)
     source = tmp_path_factory.mktemp("files")
     for kind in shards.KINDS:
@@ -66,6 +69,24 @@ def test_any_names_and_contents_come_back(tmp_path_factory, data):
     for mine, theirs in zip(files_of(folder, ids), files_of(source, ids), strict=True):
         assert mine.name == theirs.name and raw_bytes(mine) == theirs.read_bytes()
     assert shards.verify(folder) == []
+    assert checksum(files_of(folder)) == checksum(files_of(source))
+
+
+def test_two_processes_do_not_pack_into_one_folder(tmp_path, capsys):
+    words = ["pack", str(SAMPLE / "images"), str(SAMPLE / "masks"), str(tmp_path / "packed")]
+    with lock_folder(tmp_path / "packed"):
+        assert main(words) == 2
+    assert f"process {os.getpid()} on " in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_whose_name_is_no_utf8_is_refused_before_it_is_made(packed, tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"\xb5\xbf")
+    assert main(["pack", str(SAMPLE / "images"), str(SAMPLE / "masks"), str(folder)]) == 2
+    assert "\\udcb5\\udcbf: the name is no UTF-8" in capsys.readouterr().err and not folder.exists()
+    shutil.copytree(packed, folder)
+    with pytest.raises(DataError, match=r"no UTF-8.* Rename"):
+        find_pairs(folder / "images", folder / "masks")
 
 
 @pytest.mark.parametrize("options", [{}, {"dtype": "uint8", "cache_memory": 0}, {"shard": (1, 3), "img_size": 32}])

@@ -2,12 +2,17 @@
 
 import io
 import itertools
+import os
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -212,6 +217,72 @@ def test_the_alternative_text_of_a_picture_is_what_it_prints(monkeypatch, capsys
     assert data["text/plain"] == picture.text
     image = Image.open(io.BytesIO(data["image/png"]))
     assert image.format == "PNG" and image.width > 2 * image.height
+
+
+# --- Names in titles --------------------------------------------------------------------------
+
+NAMES = st.text(st.characters(), min_size=1, max_size=8)  # of all Unicode, halves of characters included
+
+
+@settings(max_examples=12)
+@given(st.one_of(NAMES, st.text("$\\_^{}%\n동전aé–\udcb5", min_size=1, max_size=8)))
+@example("$1_$2")
+@example("$\\frac$")
+@example("동전")
+def test_any_name_is_a_title_and_nothing_is_warned_of(name):
+    picture = plots.plot_pair(NOISE, OBJECT[..., None], name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture.figure.savefig(io.BytesIO())
+    assert picture.text.encode() and len(picture.text.splitlines()) == 1
+    assert not any(axis.title.get_parse_math() for axis in picture.figure.axes)
+
+
+def test_names_reach_every_picture_as_they_are(tmp_path, write_pair, capfd):
+    names = ["$1_$2", "a_b^c", "x\\"] if os.name == "posix" else ["$1_$2", "a_b^c"]
+    for name in names:
+        write_pair(tmp_path, name)
+    data = DataGenerator(names, tmp_path / "images", tmp_path / "masks", 3, (12, 16), shuffle=False)
+    pictures = [
+        plots.plot_batch(*data[0], names),
+        plots.plot_predictions(FourPixels(), data),
+        plots.plot_history({"$1_$2": [1.0], "loss": [1.0], "val_loss": [1.0]}),
+    ]
+    for picture in pictures:
+        picture.figure.savefig(io.BytesIO())
+        assert "$1_$2" in " ".join(titles(picture)) and "$1_$2" in picture.text
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_character_comes_from_a_font_that_has_it_or_by_its_number(monkeypatch, caplog):
+    usual, others = (
+        {code for font in fonts for code in get_font(font.fname).get_charmap() if chr(code).isprintable()}
+        for fonts in (
+            [font for font in fontManager.ttflist if font.name == "DejaVu Sans"],
+            [font for font in fontManager.ttflist if font.name.startswith("STIX")],  # matplotlib brings them too
+        )
+    )
+    lacked = chr(min(others - usual))
+    assert titles(plots.plot_batch(NOISE[None], None, [f"a{lacked}"])) == [f"a{lacked}"]
+    plots._family_with.cache_clear()
+    plots.plot_batch(NOISE[None], None, ["\U00012000"])  # which is looked for in every font
+    assert caplog.records == []
+    plots._family_with.cache_clear()
+    monkeypatch.setattr(plots, "_families", list)
+    assert titles(plots.plot_batch(NOISE[None], None, [f"a{lacked}é"])) == [f"a\\u{ord(lacked):04x}é"]
+    plots._family_with.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["IMG_20240131_235959_segmentation_0001", "W" * 40, "i" * 40])
+def test_a_long_name_does_not_run_into_its_neighbour(name):
+    picture = plots.plot_batch(np.stack([NOISE] * 8), None, [f"{number}{name}{number}" for number in range(8)])
+    picture.figure.savefig(io.BytesIO())
+    boxes = [axis.title.get_window_extent() for axis in picture.figure.axes]
+    assert all(left.x1 < right.x0 for row in (boxes[:4], boxes[4:]) for left, right in itertools.pairwise(row))
+    assert boxes[0].x0 >= 0 and boxes[3].x1 <= picture.figure.bbox.x1
+    for number, axis in enumerate(picture.figure.axes):  # both ends, which tell names apart, stay
+        assert axis.get_title().startswith(str(number)) and axis.get_title().endswith(str(number))
+        assert len(axis.get_title()) > 6 and "…" in axis.get_title() and f"{number}{name}{number}" in picture.text
 
 
 # --- For every eye, and from the back of a room ----------------------------------------------

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -15,6 +17,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -27,7 +30,7 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-from segfeed import losses, pairing
+from segfeed import atomic, build_unet, losses, pairing
 from segfeed.__main__ import main, make_parser
 from segfeed.distributed.replicas import Replicas
 from segfeed.train import callbacks, evaluate, run
@@ -385,8 +388,6 @@ def test_a_run_is_saved_after_the_time_that_it_is_given(photos, tmp_path, monkey
 
 @pytest.mark.long
 def test_a_real_u_net_goes_on_to_the_bit(photos, tmp_path, monkeypatch, raising):
-    from segfeed import build_unet
-
     monkeypatch.setattr(run, "build_unet", build_unet)
     for name, step in (("whole", 0), ("cut", 8)):
         words = command(photos, tmp_path / name, 2, "--backbone", "resnet18", "--save-every", 2)
@@ -511,11 +512,124 @@ def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, ca
     assert "Traceback" not in said
 
 
+def test_any_names_are_trained_on_and_described(tmp_path, capfd):
+    photos, bytes_name = write_photos(tmp_path / "photos"), "\udcb5\udcbf" if sys.platform == "linux" else "é"
+    for number, name in enumerate(["$1_$2", "동전", "–", "a b", bytes_name]):
+        for kind in ("images", "masks"):
+            (photos / kind / f"{number:02d}.png").rename(photos / kind / f"{name}.png")
+    output = tmp_path / os.fsdecode(b"\xb5") if sys.platform == "linux" else tmp_path / "동전"
+    assert main(command(photos, output, 1, "--validation", 6)) == 0
+    assert not [line for line in capfd.readouterr().err.splitlines() if "arning" in line]
+    run = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert run["options"]["output"] == str(output) and run["data"]["pairs"] == 12
+    assert (output / "predictions.png").is_file() and any((output / "tensorboard" / "training").iterdir())
+    assert main(command(photos, output, 1, "--validation", 6)) == 0
+    assert "complete after epoch 1: nothing to do" in capfd.readouterr().out
+
+
+RESULTS = ["best.keras", "run.json", "curves.png", "predictions.png"]
+
+
+@pytest.mark.parametrize("name", RESULTS[1:])
+def test_a_result_that_cannot_be_made_costs_no_other_and_the_same_command_makes_it(
+    name, photos, whole, tmp_path, monkeypatch, capsys
+):
+    output, write = tmp_path / "run", evaluate.write_atomically
+    shutil.copytree(whole, output)
+    (output / "run.json").unlink()
+    for made in RESULTS:
+        (output / made).write_bytes(b'{"epochs": 3}')  # of a best model before this one
+
+    def broken(path, how):
+        if path.name == name:
+            raise OverflowError("no picture of that")
+        write(path, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "write_atomically", broken)
+        patch.setattr(atomic, "write_atomically", broken)
+        said = stopped(command(photos, output), capsys)
+    assert said == (
+        f"{name} could not be made (OverflowError: no picture of that). The other results are in {output}; "
+        "the same command makes what is missing."
+    )
+    left = {path.name: path.stat().st_size for path in output.iterdir() if path.name in RESULTS}
+    assert left.keys() == {*RESULTS} - {name} and min(left.values()) > 100 and not list(output.rglob("part-*"))
+    assert main(command(photos, output)) == 0
+    said = capsys.readouterr().out
+    assert "Best epoch: " in said and "Epoch 4/4" not in said and "After 4 epochs: " in said
+    assert {path.name for path in output.iterdir()} >= {*RESULTS}
+    assert main(command(photos, output)) == 0
+    assert "complete after epoch 4: nothing to do" in capsys.readouterr().out
+
+
+def test_all_results_are_written_before_the_last_words(photos, tmp_path, monkeypatch):
+    """The reader of a pipe may have gone."""
+
+    def gone(*words, **_):
+        if "Best epoch" in str(words):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("builtins.print", gone)
+    assert main(command(photos, tmp_path / "run", 1)) == 2
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {*RESULTS}
+
+
+@pytest.mark.parametrize(("rate", "step", "where"), [
+    ("1e38", 0, r"loss is (nan|inf) in step \d of epoch 1"),
+    ("1e38", -1, r"loss is (nan|inf) in step \d of epoch 1"),
+    ("0.01", 7, "loss is nan in step 3 of epoch 2"),
+    ("0.01", 10, "loss of the validation is nan after epoch 2"),
+])  # fmt: skip
+def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_of_it_is_kept(
+    rate, step, where, photos, tmp_path, monkeypatch, capsys
+):
+    steps = []
+
+    def spoil(timer, batch, logs=None):
+        steps.append(batch)
+        if len(steps) == step:
+            timer.model.set_weights([np.full_like(weight, np.nan) for weight in timer.model.get_weights()])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.EpochTimer, "on_train_batch_end", spoil)
+        if step < 0:  # not by model.fit
+            alone = Replicas(tf.distribute.get_strategy(), 0, 1)
+            patch.setattr(run, "make_replicas", lambda cluster: alone)
+        said = stopped(command(photos, tmp_path / "run", 4, "--learning-rate", rate, "--save-every", 1), capsys)
+    saved = int(where[-1]) - 1
+    words = "Epoch 1 is saved; --epochs 1 scores the best. " if saved else ""
+    words += f"Train anew with --overwrite and a --learning-rate below {float(rate):g}."
+    assert re.fullmatch(f"the {where}: the training diverges. {re.escape(words)}", said), said
+    state = read_state(tmp_path / "run")
+    assert state["epochs"] == saved == len(state["history"])
+    assert all(np.isfinite(array).all() for array in arrays(tmp_path / "run" / "checkpoints" / state["file"]).values())
+    if step == 7:  # as the message says
+        assert main(command(photos, tmp_path / "run", 1)) == 0
+        assert main(command(photos, tmp_path / "run", 1, "--learning-rate", "1e-3", "--overwrite")) == 0
+        assert capsys.readouterr().out.count("Best epoch: 1 of 1") == 2
+
+
+# --- One at a time ---------------------------------------------------------------------------
+
+
+def test_two_runs_do_not_share_an_output(photos, whole, tmp_path, raising, capsys):
+    words, said = command(photos, tmp_path / "run"), []
+    raising(7, lambda: said.append(stopped([*words, "--overwrite"], capsys)))
+    assert main(words) == 0
+    assert said == [
+        f"process {os.getpid()} on {socket.gethostname()} writes into {tmp_path / 'run'}: "
+        "wait until it has ended, or give another folder."
+    ]
+    assert_same(whole, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
+
+
 long = pytest.mark.long
 
 
 @pytest.mark.parametrize(
-    ("kills", "workers"), [(4, 1), pytest.param(20, 1, marks=long), (1, 2), pytest.param(20, 2, marks=long)]
+    ("kills", "workers"), [(2, 1), pytest.param(20, 1, marks=long), (1, 2), pytest.param(20, 2, marks=long)]
 )
 def test_killed_at_any_moment_it_ends_with_the_same_weights(photos, tmp_path, kills, workers):
     """A child that imports once forks a run for each kill; half of them die by the clock, half inside saving."""
@@ -714,6 +828,8 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     assert changed("--seed", -1) == "--seed is -1: give at least 0."
     for words in (("--learning-rate", 0), ("--decay", -1), ("--learning-rate", "nan")):
         assert changed(*words) == "--learning-rate must be above 0, and --decay at least 0."
+    for here in (".", ".."):
+        assert changed("--output", here) == f"--output is {here}: give the name of a folder, which may be new."
     said = changed("--backbone", "resnet33")
     assert said.startswith("--backbone is resnet33: give one of densenet121, ") and ", resnet34, " in said
     assert changed("--size", "32x64").startswith("--augment turns images by quarters, which needs a square")
@@ -724,6 +840,52 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     nowhere = ["train", "--images", tmp_path / "none", "--masks", photos / "masks", "--output", tmp_path / "run"]
     assert stopped(nowhere, capsys).startswith(f"there is no folder {tmp_path / 'none'}.")
     assert not (tmp_path / "run").exists()
+
+
+def test_one_pair_is_told_what_to_do_and_two_train(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos", 1)
+    for validation in ("0.2", "1", "5"):
+        said = stopped(command(photos, tmp_path / "run", 1, "--validation", validation), capsys)
+        assert said == (
+            "1 pair cannot be divided: the training and the validation need at least one each. Add pairs; to see "
+            "whether a model learns one picture by heart, copy it and its mask under a second name."
+        )
+    for kind in ("images", "masks"):
+        shutil.copy(photos / kind / "00.png", photos / kind / "copy.png")
+    said = stopped(command(photos, tmp_path / "run", 1, "--validation", 2), capsys)
+    cure = re.search(r"give --validation (\S+), a fifth of them, or a number up to (\d)\.", said)
+    for validation in cure.groups():
+        output = tmp_path / validation
+        assert main(command(photos, output, 1, "--validation", validation)) == 0
+
+
+def test_a_batch_smaller_than_the_replicas_names_the_option(photos, tmp_path, monkeypatch, capsys):
+    three = Replicas(SimpleNamespace(num_replicas_in_sync=3), 0, 1)
+    monkeypatch.setattr(run, "make_replicas", lambda cluster: three)
+    said = stopped(command(photos, tmp_path / "run", 1), capsys)
+    assert said == "--batch is 2, and 3 replicas of the model share each batch: give --batch 3 or more."
+
+
+def test_the_audit_that_is_named_finds_the_same(tmp_path, capsys):
+    photos = write_photos(tmp_path / "some photos")
+    (photos / "masks" / "03.png").write_bytes((photos / "images" / "03.png").read_bytes())
+    said = stopped(command(photos, tmp_path / "run", 1, "--classes", 256, "--ignore", 7), capsys)
+    words = shlex.split(re.search(r"`(segfeed audit .+)` lists them all", said)[1])
+    assert main(words[1:]) == 1
+    assert "mask in colour (1)" in capsys.readouterr().out and words[4:] == [
+        "--classes",
+        "256",
+        "--ignore",
+        "7",
+        "--size",
+        "32x32",
+    ]
+
+
+def test_a_class_without_a_pixel_is_named_with_the_cure(photos, tmp_path, capsys):
+    said = stopped(command(photos, tmp_path / "run", 1, "--classes", 256, "--balanced"), capsys)
+    assert said.startswith("classes without a pixel in this set: 1, 2, 3, 4, 5 and ")
+    assert said.endswith("Add images that show them, or weigh no classes (without --balanced).")
 
 
 def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
@@ -740,6 +902,9 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
     for words, message in {
         ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
         ("--validation", "1.5"): "1.5: a whole number of images, or a share between 0 and 1",
+        ("--validation", "nan"): "nan: a whole number of images, or a share between 0 and 1",
+        ("--validation", "inf"): "inf: a whole number of images, or a share between 0 and 1",
+        ("--validation", "a fifth"): "a fifth: a whole number of images, or a share between 0 and 1",
         ("--colours", tmp_path / "none"): f"{tmp_path / 'none'}: cannot be opened (No such file or directory)",
         ("--colours", tmp_path / "table.csv"): "the row ['1', '2', 'red', '0'] is not red,green,blue,class in numbers",
         ("--colours", tmp_path / "class.csv"): "the row ['1', '2', '3', '300'] is not red,green,blue,class in numbers",
@@ -765,6 +930,15 @@ def test_missing_imagenet_weights_name_the_option(photos, tmp_path, monkeypatch,
     monkeypatch.setattr(run, "build_unet", missing)
     said = stopped(command(photos, tmp_path / "run"), capsys)
     assert said == "The weights are not on this computer. Here: --encoder-weights none."
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [("--encoder-weights", "foo"), ("--backbone", "inceptionv3")])
+def test_a_u_net_that_cannot_be_built_names_the_options(words, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "build_unet", build_unet)
+    said = stopped(command(photos, tmp_path / "run", 1, "--backbone", "resnet18", *words), capsys)
+    assert said.startswith("the U-Net cannot be built: ")
+    assert said.endswith(". Check --backbone, --size and --encoder-weights (imagenet, or none).")
     assert not (tmp_path / "run").exists()
 
 

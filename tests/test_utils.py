@@ -829,7 +829,7 @@ def good_computer(monkeypatch):
 def test_a_good_computer_passes_the_pre_flight(good_computer, capsys):
     assert preflight.preflight() is True
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10 and all(line.startswith("PASS  ") for line in lines)
+    assert len(lines) == 11 and all(line.startswith("PASS  ") for line in lines)
 
 
 def no_package(name):
@@ -850,6 +850,7 @@ BAD_COMPUTERS = {  # what is put in place of what, and what the pre-flight says
     "one core": ("os.cpu_count", lambda: None, r"1 cores\n +one core"),
     "no memory": ("psutil.virtual_memory", lambda: SimpleNamespace(available=2e9), r"2\.0 GB .*\n +.* 4 GB: close"),
     "no TensorFlow": ("tensorflow.config.list_physical_devices", no_gpu_list, r"start: no kernel\n +run `make clean`"),
+    "other Keras": ("keras.config.backend", lambda: "jax", r"Keras runs on jax, .*\n +set KERAS_BACKEND=tensorflow"),
     "bad sample": ("utils.check_sample", lambda: ["a.png"], r"1 files wrong\n +`git checkout data_sample` .* a\.png"),
 }
 

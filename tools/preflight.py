@@ -15,6 +15,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import utils
+from segfeed.backend import keras_problem
 from segfeed.errors import first_names
 
 PACKAGES = "tensorflow", "keras", "segmentation-models", "numpy", "opencv-python-headless", "jupyterlab"
@@ -28,7 +29,8 @@ def preflight() -> bool:
         passed.append(ok)
         print(f"{'PASS' if ok else 'FAIL'}  {what}" + ("" if ok else f"\n      {cure}"))
 
-    pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (utils.ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    requirements = (utils.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", requirements, re.MULTILINE))
     for name in PACKAGES:
         try:
             found = version(name)
@@ -44,6 +46,8 @@ def preflight() -> bool:
 
         gpus = len(tf.config.list_physical_devices("GPU"))
         line(True, f"{gpus} GPU, the course needs none" if gpus == 0 else f"{gpus} GPU", "")
+        what, _, cure = keras_problem().partition(": ")
+        line(not what, what or "Keras on TensorFlow, with channels last, in float32", cure)
     except Exception as error:
         line(False, f"TensorFlow does not start: {error}", "run `make clean`, then `make lab`")
     wrong = utils.check_sample()

@@ -8,6 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from segfeed.errors import printable
+
 FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in this order
     "missing mask": (
         "An image without a mask cannot be learned from; the generator stops.",
@@ -199,9 +201,13 @@ class Report(list[Finding]):
         lines = []
         for kind, group in groupby(self, key=lambda finding: finding.kind):
             found = list(group)
-            width = max(len(finding.file) for finding in found)
+            names = [printable(finding.file) for finding in found]
+            width = max(map(len, names))
             lines += [f"{kind} ({len(found)})", f"  why   {found[0].why}", f"  cure  {found[0].cure}"]
-            lines += [f"    {finding.file:{width}}  {finding.measured}" for finding in found] + [""]
+            lines += [
+                f"    {name:{width}}  {printable(finding.measured)}" for name, finding in zip(names, found, strict=True)
+            ]
+            lines.append("")
         for share in self.balance:
             lines.append(f"class {share.value}: {share.pixels:7.2%} of the pixels, in {share.images:7.2%} of the masks")
         if self.keeps:

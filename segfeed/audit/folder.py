@@ -44,8 +44,10 @@ def audit(
         progress: show a bar on the error output.
 
     Of a file only its name, 64 bits of its picture and some counts are kept. Raises DataError when a folder
-    does not exist or both are empty.
+    does not exist or both are empty, and ValueError for an argument outside its range.
     """
+    if not 1 <= n_classes <= 256:
+        raise ValueError(f"n_classes is {n_classes}: 1 for object or ground, else 2 to 256 class indices.")
     if ignore is not None and not 0 <= ignore <= 255:
         raise ValueError(f"ignore is {ignore}: a mask holds values from 0 to 255.")
     if colours:

@@ -7,4 +7,4 @@ The defaults are those of the article of 2019 that this course grew out of. Wher
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
-os.environ.setdefault("SM_FRAMEWORK", "tf.keras")  # read when segmentation_models is imported
+os.environ["SM_FRAMEWORK"] = "tf.keras"  # read when segmentation_models is imported

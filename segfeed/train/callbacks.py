@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from segfeed.atomic import write_atomically
+from segfeed.errors import CommandError
 from segfeed.train.checkpoint import RunCheckpoint
 
 
@@ -40,7 +43,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
         self.writers = {
-            name: tf.summary.create_file_writer(str(self.output / "tensorboard" / name))
+            name: tf.summary.create_file_writer(os.fsencode(self.output / "tensorboard" / name))
             for name in ("training", "validation")
         }
         self._log(self.checkpoint.content["history"])
@@ -53,7 +56,8 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self.step += 1
         content = self.checkpoint.content
         passed = self.step - content["step"] if isinstance(self.every, int) else time.monotonic() - self.begun
-        if passed >= self.every and self.step < self.steps:
+        # the loss of this step may be finite, and the weights after it not
+        if passed >= self.every and self.step < self.steps and _finite(self.model.get_weights()):
             values = [variable.numpy().tolist() for variable in self.within_epoch()]
             self._save(content["epochs"], step=self.step, within_epoch=values)
 
@@ -92,6 +96,10 @@ class SaveCheckpoint(keras.callbacks.Callback):
             writer.flush()
 
 
+def _finite(weights: Sequence[np.ndarray]) -> bool:
+    return all(np.isfinite(array).all() for array in weights)
+
+
 class RestoreCallbacks(keras.callbacks.Callback):
     """Restores the saved state of the callbacks `others`, and gives each epoch random numbers of its own.
 
@@ -126,6 +134,31 @@ class RestoreCallbacks(keras.callbacks.Callback):
 def random_states(model: keras.Model) -> list[keras.Variable]:
     """What dropout and similar layers draw from: Keras stores it in no file."""
     return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Raises CommandError at a loss that is not finite; stands before the others, so that nothing of it is saved."""
+
+    def __init__(self, learning_rate: float):
+        super().__init__()
+        self.learning_rate = learning_rate
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._check((logs or {})["loss"], f"loss is {{}} in step {batch + 1} of epoch {self.epoch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._check((logs or {})["val_loss"], f"loss of the validation is {{}} after epoch {epoch + 1}")
+
+    def _check(self, loss: float, words: str) -> None:
+        if not math.isfinite(loss):
+            saved = f"Epoch {self.epoch} is saved; --epochs {self.epoch} scores the best. " if self.epoch else ""
+            raise CommandError(
+                f"the {words.format(float(loss))}: the training diverges. {saved}"
+                f"Train anew with --overwrite and a --learning-rate below {self.learning_rate:g}."
+            )
 
 
 class LearningRateDecay(keras.callbacks.Callback):

@@ -123,5 +123,5 @@ def checksum(files: Iterable[Path]) -> str:
             digest = hashlib.sha256(raw_bytes(path)).hexdigest()
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}). Check the permissions.") from None
-        whole.update(f"{path.name} {digest}\n".encode())
+        whole.update(f"{path.name} {digest}\n".encode(errors="surrogateescape"))
     return whole.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -38,13 +39,26 @@ def audit_or_stop(arguments: argparse.Namespace) -> None:
     print(f"audit: {len(findings)} findings")
     fatal = [finding for finding in findings if finding.kind in FATAL_FINDINGS]
     if fatal:
+        words = ["segfeed", "audit", arguments.images, arguments.masks]
+        words += ["--classes", arguments.classes] if arguments.classes > 1 else []
+        words += ["--colours", "TABLE"] if arguments.colours else []
+        words += ["--ignore", arguments.ignore] if arguments.ignore is not None else []
+        words += ["--size", "{}x{}".format(*arguments.size)]
         raise CommandError(
             f"{len(fatal)} of the findings would stop the training. Repair these files first; "
-            f"`segfeed audit {arguments.images} {arguments.masks}` lists them all."
+            f"`{shlex.join(map(str, words))}` lists them all."
         )
 
 
 def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Replicas | None = None) -> Data:
+    if len(ids) == 1:
+        raise CommandError(
+            "1 pair cannot be divided: the training and the validation need at least one each. Add pairs; to see "
+            "whether a model learns one picture by heart, copy it and its mask under a second name."
+        )
+    if replicas and arguments.batch < replicas.n_replicas:
+        shared = f"{replicas.n_replicas} replicas of the model share each batch"
+        raise CommandError(f"--batch is {arguments.batch}, and {shared}: give --batch {replicas.n_replicas} or more.")
     count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
     if count > len(ids) / 2:
         raise CommandError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import keras
 
 from segfeed.atomic import write_atomically, write_json
 from segfeed.distributed.replicas import ShardedBatches
+from segfeed.errors import CommandError
 from segfeed.metrics import iou_per_class
-from segfeed.plots import plot_history, plot_predictions
+from segfeed.plots import DescribedFigure, plot_history, plot_predictions
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import Data
 
@@ -21,24 +23,41 @@ PACKAGES = ["tensorflow", "keras", "numpy", "opencv-python-headless", "segmentat
 
 
 def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Namespace, command: str) -> None:
-    """Score the best model as it will be used, from its file, and write everything that was found."""
+    """Score the best model as it will be used, from its file, and write everything that was found.
+
+    All is written before a word is printed, and a result that fails costs no other. Raises CommandError then;
+    run.json names what is missing, so that the same command makes it.
+    """
     output, content = arguments.output, checkpoint.content
     validation = data.validation.whole if isinstance(data.validation, ShardedBatches) else data.validation
     write_atomically(output / "best.keras", checkpoint.load("best").save)
     model = keras.models.load_model(output / "best.keras", safe_mode=True)
     names = ["ground", "object"] if arguments.classes == 1 else [f"class {n}" for n in range(arguments.classes)]
-    scores = {}
-    print(f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(validation.pairs)} "
-          "validation images, which chose it (so new images will do a little worse):")  # fmt: skip
+    scores, missing = {}, {}
+    words = [f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(validation.pairs)} "
+             "validation images, which chose it (so new images will do a little worse):"]  # fmt: skip
     for name, iou, baseline in iou_per_class(model, validation, names):
         dice, dice_baseline = (2 * value / (1 + value) for value in (iou, baseline))
         scores[name] = {"iou": iou, "dice": dice, "baseline_iou": baseline, "baseline_dice": dice_baseline}
-        print(f"{name:10} IoU {iou:.3f} (baseline {baseline:.3f})   Dice {dice:.3f} (baseline {dice_baseline:.3f})")
+        words.append(
+            f"{name:10} IoU {iou:.3f} (baseline {baseline:.3f})   Dice {dice:.3f} (baseline {dice_baseline:.3f})"
+        )
+
+    def make(name: str, write: Callable[[Path], object]) -> None:
+        try:
+            (output / name).unlink(missing_ok=True)  # that of an earlier best model
+            write(output / name)
+        except Exception as error:
+            missing[name] = f"{name} could not be made ({type(error).__name__}: {error})"
+
+    def draw(plot: Callable[[], DescribedFigure], path: Path) -> None:
+        described = plot()
+        write_atomically(path, lambda part: described.figure.savefig(part, dpi=100))
+        words.append(described.text)
+
     history = {key: [row[key] for row in content["history"]] for key in content["history"][0] if key != "epoch"}
-    figures = {"curves.png": plot_history(history), "predictions.png": plot_predictions(model, validation)}
-    for file_name, described in figures.items():
-        write_atomically(output / file_name, lambda part, figure=described.figure: figure.savefig(part, dpi=100))  # type: ignore[misc]
-        print(described.text)
+    make("curves.png", lambda path: draw(lambda: plot_history(history), path))
+    make("predictions.png", lambda path: draw(lambda: plot_predictions(model, validation), path))
     run = {
         "command": command,
         "options": content["options"],
@@ -50,14 +69,20 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         "scores": scores,
         "seconds": round(content["seconds"], 1),
     }
-    write_json(output / "run.json", run)
+    make("run.json", lambda path: write_json(path, run | ({"missing": [*missing]} if missing else {})))
+    print(*words, sep="\n")
+    if missing:
+        raise CommandError(
+            f"{'; '.join(missing.values())}. The other results are in {output}; the same command makes what is missing."
+        )
     print(f"{output} holds best.keras, run.json, log.csv, curves.png, predictions.png, tensorboard and checkpoints.")
 
 
 def evaluated_epochs(output: Path) -> int:
-    """How many epochs had been trained when the best of them was evaluated; 0 if none was."""
+    """How many epochs had been trained when the best of them was evaluated; 0 if none was, or not in full."""
     path = output / "run.json"
-    return json.loads(path.read_text(encoding="utf-8"))["epochs"] if path.is_file() else 0
+    run = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"epochs": 0}
+    return 0 if "missing" in run else run["epochs"]
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import re
@@ -18,11 +19,19 @@ from segfeed.distributed.replicas import ShardedBatches, make_replicas
 from segfeed.distributed.trainer import DistributedTrainer
 from segfeed.errors import CommandError, DataError, WorkerError
 from segfeed.generator import DataGenerator
+from segfeed.locks import lock_folder
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import make_iou
 from segfeed.models import build_unet
 from segfeed.pairing import find_pairs
-from segfeed.train.callbacks import EpochTimer, LearningRateDecay, RestoreCallbacks, SaveCheckpoint, random_states
+from segfeed.train.callbacks import (
+    EpochTimer,
+    LearningRateDecay,
+    RestoreCallbacks,
+    SaveCheckpoint,
+    StopAtNaN,
+    random_states,
+)
 from segfeed.train.checkpoint import RunCheckpoint, checksum, place_of
 from segfeed.train.data import Data, audit_or_stop, make_data
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
@@ -36,7 +45,8 @@ def train(arguments: argparse.Namespace, command: str) -> None:
     each with what is saved of the run, if it has begun.
     """
     try:
-        _run(arguments, command)
+        with contextlib.ExitStack() as held:
+            _run(arguments, command, held)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(RunCheckpoint.message(arguments.output)) from None
     except (CommandError, DataError):
@@ -57,7 +67,7 @@ def train(arguments: argparse.Namespace, command: str) -> None:
         raise
 
 
-def _run(arguments: argparse.Namespace, command: str) -> None:
+def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack) -> None:
     options = check_options(arguments)
     cluster = ClusterSpec.read()
     with Workers(cluster, compared_settings(options)) as workers:
@@ -67,6 +77,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
         _refuse_differences(workers.all_gather({"the data": f"{len(pairs)} pairs, SHA-256 {data_sum[:12]}…"}))
         checkpoint, progress = None, {}
         if cluster.rank == 0:  # the others have the same data, and write nothing
+            held.enter_context(lock_folder(arguments.output))
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
                 audit_or_stop(arguments)
@@ -122,6 +133,9 @@ def _make_model(arguments: argparse.Namespace) -> keras.Model:
         model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
     except FileNotFoundError as error:
         raise CommandError(f"{error} Here: --encoder-weights none.") from None
+    except ValueError as error:
+        cure = "Check --backbone, --size and --encoder-weights (imagenet, or none)."
+        raise CommandError(f"the U-Net cannot be built: {str(error).rstrip('.')}. {cure}") from None
     iou = make_iou(arguments.classes)  # in `weighted_metrics`, because void pixels have the weight 0
     model.compile(keras.optimizers.Adam(arguments.learning_rate), CrossEntropyDice(), weighted_metrics=[iou])
     model.optimizer.build(model.trainable_variables)  # so that all of it is saved
@@ -161,7 +175,8 @@ def _fit(
         return [*trainer.metrics_variables, *random_states(model), model.optimizer.learning_rate]
 
     restore = RestoreCallbacks(progress, stateful, within_epoch, arguments.seed)
-    callbacks = [LearningRateDecay(arguments.decay, steps), EpochTimer(steps, len(data.validation)), *stateful, restore]
+    callbacks = [StopAtNaN(arguments.learning_rate), LearningRateDecay(arguments.decay, steps)]
+    callbacks += [EpochTimer(steps, len(data.validation)), *stateful, restore]
     if checkpoint:
         every = arguments.save_every
         callbacks.append(SaveCheckpoint(checkpoint, arguments.output, stateful, within_epoch, every, steps))
