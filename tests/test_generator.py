@@ -19,6 +19,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from segfeed import DataError, DataGenerator, balanced_weights, flip_and_turn, generator, read_mask
 from segfeed.buffers import KEPT, Buffers
@@ -551,6 +552,23 @@ def test_a_validation_does_not_disturb_the_training(make):
         epoch_of(make(), 0),
         epoch_of(make(shuffle=False), 0),
     ]
+
+
+class TwoProcesses(keras.distribution.DataParallel):
+    num_processes = num_model_replicas = 2
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+@pytest.mark.parametrize("shard", [(0, 1), (0, 2)])
+def test_keras_does_not_divide_a_part_again(make, shard, automatic):
+    data = make(shard=shard)
+    with TwoProcesses(devices=["cpu:0"], auto_shard_dataset=automatic).scope():
+        divided = PyDatasetAdapter(data).num_batches < len(data)  # from Keras 3.16 on
+        if divided and shard[1] > 1:
+            with pytest.raises(ValueError, match=r"shard=\(0, 2\) and keras\.distribution both divide"):
+                data.on_epoch_begin()
+        else:
+            data.on_epoch_begin()
 
 
 def test_an_epoch_ends_only_after_it_has_begun(make):
