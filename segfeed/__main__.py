@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segfeed.errors import CommandError, DataError
+from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
 from segfeed.masks import Colours, read_colours
 
 EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
@@ -151,6 +151,15 @@ def _steps_or_time(text: str) -> float:
 
 # --- The commands: each returns the exit status ----------------------------------------------
 
+EXTRA = ': pip install "segfeed[train]"'
+CURES = dict.fromkeys(("segmentation_models", "matplotlib", "skimage", "tensorboard"), EXTRA)
+CURES["tensorflow"] = f". {NO_TENSORFLOW}"
+
+
+def _cure(error: Exception) -> str:
+    """What to do about a package that is missing, to follow what the error says; empty for other errors."""
+    return CURES.get(str(getattr(error, "name", None)).partition(".")[0], "")
+
 
 def _audit(arguments: argparse.Namespace, words: str) -> int:
     from segfeed.audit import audit, write_csv
@@ -192,6 +201,8 @@ def _load(make: str) -> Callable[[], Any]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
+        if _cure(error):
+            raise
         raise CommandError(
             f"{make} cannot be loaded ({error}). Give it as MODULE:FUNCTION, without .py; "
             f"the module lies in this folder or is installed."
@@ -227,7 +238,6 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
-TRAIN_EXTRA = {"segmentation_models", "matplotlib", "skimage", "tensorboard"}
 COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
@@ -244,9 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. {interrupt}".rstrip(), file=sys.stderr)
         return 130
     except (CommandError, DataError, OSError, ImportError) as error:
-        missing = str(getattr(error, "name", None)).partition(".")[0]
-        cure = ': pip install "segfeed[train]"' if missing in TRAIN_EXTRA else ""
-        print(f"Stopped: {error}{cure}", file=sys.stderr)
+        print(f"Stopped: {error}{_cure(error)}", file=sys.stderr)
         return 2
     finally:
         for number, handler in before.items():

@@ -483,7 +483,7 @@ def test_a_forked_process_reads_for_itself(folders):
 
 
 class Recorder(keras.Model):
-    """A model that learns nothing and writes down what it is given, an epoch a list."""
+    """A model of TensorFlow that learns nothing and writes down what it is given, an epoch a list."""
 
     def __init__(self):
         super().__init__()
@@ -507,6 +507,7 @@ def epochs(data, first, last):
     return [epoch_of(data, epoch) for epoch in range(first, last)]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_fit_sees_the_epochs_from_0_with_any_number_of_workers(make, workers):
     data = make(workers=workers)
@@ -514,18 +515,21 @@ def test_fit_sees_the_epochs_from_0_with_any_number_of_workers(make, workers):
     assert data.epoch == 3
 
 
+@pytest.mark.tensorflow
 def test_a_second_fit_goes_on_where_the_first_stopped(make):
     data = make()
     Recorder().fit(data, epochs=2)
     assert Recorder().fit(data, epochs=2) == epochs(make(), 2, 4)
 
 
+@pytest.mark.tensorflow
 def test_an_interrupted_training_is_resumed_by_its_epoch(make):
     data = make()
     data.set_epoch(5)
     assert Recorder().fit(data, epochs=2) == epochs(make(), 5, 7)
 
 
+@pytest.mark.tensorflow
 def test_an_epoch_that_is_broken_off_is_not_given_twice(make):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -536,6 +540,7 @@ def test_an_epoch_that_is_broken_off_is_not_given_twice(make):
     assert Recorder().fit(data, epochs=1) == epochs(make(), 1, 2)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_evaluation_is_an_epoch_and_keeps_the_order_without_shuffle(make, workers):
     data, ordered = make(workers=workers), make(workers=workers, shuffle=False)
@@ -547,6 +552,7 @@ def test_an_evaluation_is_an_epoch_and_keeps_the_order_without_shuffle(make, wor
         assert data.epoch == times
 
 
+@pytest.mark.tensorflow
 def test_a_validation_does_not_disturb_the_training(make):
     assert Recorder().fit(make(), epochs=1, validation_data=make(shuffle=False)) == [
         epoch_of(make(), 0),
@@ -593,6 +599,7 @@ def weigh(data):
     balanced_weights(data)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("batch_size", [2, 5, 7, 13])
 @pytest.mark.parametrize("see", [look, weigh, lambda data: data[len(data) - 1], lambda data: data[0]])
 def test_to_look_at_batches_is_no_epoch(make, batch_size, see):
@@ -602,6 +609,7 @@ def test_to_look_at_batches_is_no_epoch(make, batch_size, see):
         assert Recorder().fit(data, epochs=1) == epochs(make(batch_size=batch_size), epoch, epoch + 1)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # the last steps of an order may be fewer
 @pytest.mark.parametrize("batch_size", [2, 4, 7])
 @pytest.mark.parametrize("steps", [1, 2])
@@ -619,6 +627,7 @@ def test_with_fewer_steps_than_batches_each_sample_still_comes_once_in_an_order(
     assert found == seen()
 
 
+@pytest.mark.tensorflow
 def test_an_evaluation_in_part_is_an_order_that_was_left(make):
     data, model = make(batch_size=2), Recorder()
     for epoch in range(3):
@@ -633,12 +642,14 @@ def test_an_evaluation_in_part_is_an_order_that_was_left(make):
     assert judged == [batch for epoch in range(3) for batch in epoch_of(make(batch_size=2), epoch)[:2]]
 
 
+@pytest.mark.tensorflow
 def test_an_order_that_was_left_in_its_midst_does_not_come_again(make):
     data, model = make(batch_size=2), Recorder()
     for epoch in range(3):
         assert model.fit(data, epochs=1, steps_per_epoch=2)[0] == epoch_of(make(batch_size=2), epoch)[:2]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_the_middle_of_an_epoch_names_the_file(tmp_path, write_pair, workers):
     for number in range(12):
