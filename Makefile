@@ -36,7 +36,7 @@ bench: setup          ## measure the generator beside its peers, which are insta
 		|| echo "Some peers could not be installed: those that are missing are named below."
 	$(VENV_PYTHON) benchmarks/bench.py --million
 
-matrix:               ## the tests on the lowest and the highest supported versions; needs every Python on the PATH
+matrix:               ## the tests on the lowest, the highest and the next versions; needs every Python on the PATH
 	$(PYTHON) -m venv build/nox
 	$(NOX_PYTHON) -m pip install --quiet nox==2026.10.20
 	$(NOX_PYTHON) -m nox --noxfile tools/noxfile.py

@@ -10,4 +10,15 @@ neither TensorFlow nor matplotlib. The command `segfeed` audits a folder, checks
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from segfeed.errors import NO_TENSORFLOW
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    try:
+        return _load(name)
+    except ModuleNotFoundError as error:
+        if error.name == "tensorflow":
+            error.add_note(NO_TENSORFLOW)
+        raise

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from segfeed.backend import keras_problem, use_tensorflow
-from segfeed.errors import CommandError, DataError
+from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
 from segfeed.masks import Colours, read_colours
 
 EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
@@ -156,6 +156,15 @@ def _steps_or_time(text: str) -> float:
 
 # --- The commands: each returns the exit status ----------------------------------------------
 
+EXTRA = ': pip install "segfeed[train]"'
+CURES = dict.fromkeys(("segmentation_models", "matplotlib", "skimage", "tensorboard"), EXTRA)
+CURES["tensorflow"] = f". {NO_TENSORFLOW}"
+
+
+def _cure(error: Exception) -> str:
+    """What to do about a package that is missing, to follow what the error says; empty for other errors."""
+    return CURES.get(str(getattr(error, "name", None)).partition(".")[0], "")
+
 
 def _audit(arguments: argparse.Namespace, words: str) -> int:
     from segfeed.audit import audit, write_csv
@@ -251,7 +260,6 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
-TRAIN_EXTRA = {"segmentation_models", "matplotlib", "skimage", "tensorboard"}
 COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
@@ -277,10 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. {interrupt}".rstrip(), file=sys.stderr)
         return 130
     except (CommandError, DataError, OSError, ImportError) as error:
-        words = str(error)
-        if str(getattr(error, "name", None)).partition(".")[0] in TRAIN_EXTRA:
-            words += ': pip install "segfeed[train]"'
-        elif isinstance(error, OSError) and error.filename:
+        words = f"{error}{_cure(error)}"
+        if isinstance(error, OSError) and error.filename:
             words = f"{error.filename}: {error.strerror}. Check the path and the permissions."
         print(f"Stopped: {words}", file=sys.stderr)
         return 2

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+NO_TENSORFLOW = (
+    "TensorFlow is not installed: it has packages for Python 3.11 to 3.13. DataGenerator and `segfeed check` also "
+    "work with another backend of Keras: install JAX, for example, and set KERAS_BACKEND=jax in the environment."
+)
+
 
 class DataError(ValueError):
     """An image or a mask that cannot be used: the message names the file, the value and the cure.

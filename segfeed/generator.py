@@ -33,10 +33,8 @@ from segfeed.transforms import resize_image, resize_mask
 
 Augment = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 Batch = tuple[list[np.ndarray], list[Future]]
-
 PREFETCH = 2  # batches that are read while one is used
 CHECKED_AT_ONCE = 100_000  # of more ids the names are checked while the program goes on
-
 _threads = functools.cache(lambda process: Threads("DataGenerator"))  # the same for all generators of a process
 
 
@@ -86,7 +84,8 @@ class DataGenerator(keras.utils.Sequence):
         DataError: a file that is missing, doubled or unusable, by name: what names show at once (of more
             than 100,000 ids with the first batch), what pixels show when the sample is read. Also for
             what `augment` returns in another shape, dtype or class.
-        ValueError: an argument outside its range, and what `preprocess` returns in another form or not finite.
+        ValueError: an argument outside its range, what `preprocess` returns in another form or not finite, and
+            in `fit` a `shard` where keras.distribution divides too.
         OSError: no room in `cache_dir`.
     """
 
@@ -254,6 +253,9 @@ class DataGenerator(keras.utils.Sequence):
         self._given_again = self._looped = self._within_epoch = False
 
     def on_epoch_begin(self) -> None:
+        spread = keras.distribution.distribution()  # it has num_data_shards where Keras divides a Sequence
+        if self.shard[1] > 1 and getattr(spread, "num_data_shards", 1) > 1 and spread.auto_shard_dataset:
+            raise ValueError(f"shard={self.shard} and keras.distribution both divide: set auto_shard_dataset=False.")
         self._within_epoch, self._looped = True, False
 
     def on_epoch_end(self) -> None:

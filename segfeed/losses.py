@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from segfeed.errors import first_names
@@ -47,6 +46,10 @@ class CrossEntropyDice(keras.losses.Loss):
 
 def over_all_replicas(sums: Any) -> Any:
     """What all workers and accelerators that train together have summed, each over its part of a batch."""
+    if keras.backend.backend() != "tensorflow":
+        return sums
+    import tensorflow as tf  # other backends do without it
+
     context = tf.distribute.get_replica_context()
     alone = context is None or context.num_replicas_in_sync == 1
     return sums if alone else context.all_reduce(tf.distribute.ReduceOp.SUM, sums)

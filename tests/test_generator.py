@@ -19,6 +19,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from segfeed import DataError, DataGenerator, balanced_weights, flip_and_turn, generator, read_mask
 from segfeed.buffers import KEPT, Buffers
@@ -482,7 +483,7 @@ def test_a_forked_process_reads_for_itself(folders):
 
 
 class Recorder(keras.Model):
-    """A model that learns nothing and writes down what it is given, an epoch a list."""
+    """A model of TensorFlow that learns nothing and writes down what it is given, an epoch a list."""
 
     def __init__(self):
         super().__init__()
@@ -506,6 +507,7 @@ def epochs(data, first, last):
     return [epoch_of(data, epoch) for epoch in range(first, last)]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_fit_sees_the_epochs_from_0_with_any_number_of_workers(make, workers):
     data = make(workers=workers)
@@ -513,18 +515,21 @@ def test_fit_sees_the_epochs_from_0_with_any_number_of_workers(make, workers):
     assert data.epoch == 3
 
 
+@pytest.mark.tensorflow
 def test_a_second_fit_goes_on_where_the_first_stopped(make):
     data = make()
     Recorder().fit(data, epochs=2)
     assert Recorder().fit(data, epochs=2) == epochs(make(), 2, 4)
 
 
+@pytest.mark.tensorflow
 def test_an_interrupted_training_is_resumed_by_its_epoch(make):
     data = make()
     data.set_epoch(5)
     assert Recorder().fit(data, epochs=2) == epochs(make(), 5, 7)
 
 
+@pytest.mark.tensorflow
 def test_an_epoch_that_is_broken_off_is_not_given_twice(make):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -535,6 +540,7 @@ def test_an_epoch_that_is_broken_off_is_not_given_twice(make):
     assert Recorder().fit(data, epochs=1) == epochs(make(), 1, 2)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_evaluation_is_an_epoch_and_keeps_the_order_without_shuffle(make, workers):
     data, ordered = make(workers=workers), make(workers=workers, shuffle=False)
@@ -546,11 +552,29 @@ def test_an_evaluation_is_an_epoch_and_keeps_the_order_without_shuffle(make, wor
         assert data.epoch == times
 
 
+@pytest.mark.tensorflow
 def test_a_validation_does_not_disturb_the_training(make):
     assert Recorder().fit(make(), epochs=1, validation_data=make(shuffle=False)) == [
         epoch_of(make(), 0),
         epoch_of(make(shuffle=False), 0),
     ]
+
+
+class TwoProcesses(keras.distribution.DataParallel):
+    num_processes = num_model_replicas = 2
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+@pytest.mark.parametrize("shard", [(0, 1), (0, 2)])
+def test_keras_does_not_divide_a_part_again(make, shard, automatic):
+    data = make(shard=shard)
+    with TwoProcesses(devices=["cpu:0"], auto_shard_dataset=automatic).scope():
+        divided = PyDatasetAdapter(data).num_batches < len(data)  # from Keras 3.16 on
+        if divided and shard[1] > 1:
+            with pytest.raises(ValueError, match=r"shard=\(0, 2\) and keras\.distribution both divide"):
+                data.on_epoch_begin()
+        else:
+            data.on_epoch_begin()
 
 
 def test_an_epoch_ends_only_after_it_has_begun(make):
@@ -575,6 +599,7 @@ def weigh(data):
     balanced_weights(data)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("batch_size", [2, 5, 7, 13])
 @pytest.mark.parametrize("see", [look, weigh, lambda data: data[len(data) - 1], lambda data: data[0]])
 def test_to_look_at_batches_is_no_epoch(make, batch_size, see):
@@ -584,6 +609,7 @@ def test_to_look_at_batches_is_no_epoch(make, batch_size, see):
         assert Recorder().fit(data, epochs=1) == epochs(make(batch_size=batch_size), epoch, epoch + 1)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # the last steps of an order may be fewer
 @pytest.mark.parametrize("batch_size", [2, 4, 7])
 @pytest.mark.parametrize("steps", [1, 2])
@@ -601,6 +627,7 @@ def test_with_fewer_steps_than_batches_each_sample_still_comes_once_in_an_order(
     assert found == seen()
 
 
+@pytest.mark.tensorflow
 def test_an_evaluation_in_part_is_an_order_that_was_left(make):
     data, model = make(batch_size=2), Recorder()
     for epoch in range(3):
@@ -615,12 +642,14 @@ def test_an_evaluation_in_part_is_an_order_that_was_left(make):
     assert judged == [batch for epoch in range(3) for batch in epoch_of(make(batch_size=2), epoch)[:2]]
 
 
+@pytest.mark.tensorflow
 def test_an_order_that_was_left_in_its_midst_does_not_come_again(make):
     data, model = make(batch_size=2), Recorder()
     for epoch in range(3):
         assert model.fit(data, epochs=1, steps_per_epoch=2)[0] == epoch_of(make(batch_size=2), epoch)[:2]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_the_middle_of_an_epoch_names_the_file(tmp_path, write_pair, workers):
     for number in range(12):
@@ -656,6 +685,8 @@ def test_what_cannot_be_sent_to_another_process_is_named(make, name, function):
         pickle.dumps(make(**{name: function}))
 
 
+TENSOR = type(keras.ops.convert_to_tensor(0)).__name__
+
 # --- What the user's functions return ---------------------------------------------------------
 
 IMAGE, MASK = "uint8 (8, 8, 3)", "uint8 (8, 8, 1)"
@@ -671,7 +702,7 @@ AUGMENTS = {
     "a part": (lambda i, m, r: (i[:4], m[:4]), "augment returned uint8 (4, 8, 3) for the image"),
     "a blend": (lambda i, m, r: (i, m * 0.6), "augment returned float64 (8, 8, 1) for the mask"),
     "bool": (lambda i, m, r: (i, m > 0), "augment returned bool (8, 8, 1) for the mask"),
-    "a tensor": (lambda i, m, r: (keras.ops.convert_to_tensor(i), m), "augment returned a EagerTensor for the image"),
+    "a tensor": (lambda i, m, r: (keras.ops.convert_to_tensor(i), m), f"augment returned a {TENSOR} for the image"),
     "turned": (lambda i, m, r: (m, i), "augment returned uint8 (8, 8, 1) for the image"),
 }
 
@@ -692,7 +723,7 @@ PREPROCESSES = {
     "bytes": (lambda x: x.astype("uint8"), "preprocess returned uint8 (4, 8, 8, 3)"),
     "one image": (lambda x: x[0], "preprocess returned float32 (8, 8, 3)"),
     "channels first": (lambda x: x.transpose(0, 3, 1, 2), "preprocess returned float32 (4, 3, 8, 8)"),
-    "a tensor": (keras.ops.convert_to_tensor, "preprocess returned a EagerTensor"),
+    "a tensor": (keras.ops.convert_to_tensor, f"preprocess returned a {TENSOR}"),
     "no deviation": (lambda x: (x - x.mean((1, 2, 3), keepdims=True)) / x.std((1, 2, 3), keepdims=True), "768 of 768"),
     "infinite": (lambda x: np.where(x == 9, np.float32(np.inf), x), "preprocess made 192 of 768 values infinite or"),
 }
@@ -709,6 +740,7 @@ def test_a_preprocess_may_give_large_numbers(make):
     assert np.isfinite(make(preprocess=lambda x: x + np.float32(3e38))[0][0]).all()
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "backbone", ["resnet34", "vgg16", "efficientnetb0", "mobilenetv2", "inceptionv3", "seresnet18"]
 )

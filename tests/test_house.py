@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 import venv
-from importlib.metadata import distribution, requires
+from importlib.metadata import distribution, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 import segfeed
 import utils
+from segfeed.errors import NO_TENSORFLOW
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -65,10 +66,11 @@ def test_what_is_installed_has_the_reasons_and_ranges_of_the_course():
 
 def needed(names):
     """These installed packages and all that they need."""
-    here, found = default_environment(), set()
+    here, found, providers = default_environment(), set(), packages_distributions()
     names = list(names)
     while names:
         name = re.sub(r"[-_.]+", "-", names.pop()).lower()
+        name = providers.get(name, [name])[0]  # keras may be installed as keras-nightly
         if name not in found:
             found.add(name)
             wanted = map(Requirement, requires(name) or [])
@@ -126,6 +128,53 @@ def test_the_wheel_reads_and_feeds_without_what_draws_and_trains(installed, tmp_
     assert said == "(256, 256, 3) (256, 256, 1) (2, 64, 64, 3) set()\n"
     missing = subprocess.run([installed, "-c", "import matplotlib"], capture_output=True)
     assert missing.returncode == 1, "the test would not see an import of it"
+
+
+HIDE_TENSORFLOW = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
+sys.meta_path.insert(0, Hide())
+"""
+
+
+PHOTOS = [str(ROOT / "data_sample" / name) for name in ("images", "masks")]
+
+
+@pytest.fixture
+def without_tensorflow(tmp_path):
+    """Run Python where TensorFlow is not installed."""
+    (tmp_path / "sitecustomize.py").write_text(HIDE_TENSORFLOW)
+    (tmp_path / "mine.py").write_text("from segfeed import DataGenerator")
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+
+    def run(*words):
+        return subprocess.run([sys.executable, *words], env=env, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+def test_what_needs_no_tensorflow_works_without_it(without_tensorflow):
+    done = without_tensorflow("-m", "segfeed", "audit", *PHOTOS)
+    assert done.returncode == 0 and done.stdout, done.stderr
+    code = "import sys, segfeed; print(segfeed.read_pair(segfeed.find_pairs(*sys.argv[1:])[0])[0].shape)"
+    assert without_tensorflow("-c", code, *PHOTOS).stdout == "(256, 256, 3)\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "segfeed", "train", "--images", PHOTOS[0], "--masks", PHOTOS[1]],
+        ["-m", "segfeed", "check", "segfeed.generator:DataGenerator"],
+        ["-m", "segfeed", "check", "mine:DataGenerator"],
+        ["-c", "from segfeed import DataGenerator"],
+    ],
+)
+def test_what_needs_tensorflow_says_so(without_tensorflow, words):
+    done = without_tensorflow(*words)
+    assert done.returncode and done.stderr.endswith(f"{NO_TENSORFLOW}\n"), done.stderr
 
 
 def test_the_wheel_brings_the_command(installed, tmp_path):

@@ -69,15 +69,22 @@ def test_readme_conda_and_set_up_name_the_same_pythons():
 
 
 def matrix(monkeypatch):
-    """What each session of the noxfile does, by its Python: its commands in one text. nox itself is not needed."""
+    """What each session of the noxfile does, by its name and Python: its commands in one text. nox is not needed."""
     done = {}
 
-    def session(python):
+    def session(python, name=None):
         def run(function):
             for number in [python] if isinstance(python, str) else python:
-                words = done.setdefault(number, [])
-                keep = lambda *more, words=words: words.extend(more)  # noqa: E731
-                function(SimpleNamespace(python=number, posargs=[], install=keep, run=keep))
+                words = []
+
+                def keep(*more, words=words):
+                    assert all(Path(word).exists() for word in more if (ROOT / word).exists()), (Path.cwd(), more)
+                    words.extend(more)
+
+                monkeypatch.chdir(ROOT / "tools")  # nox begins each session in the folder of the noxfile
+                does = dict.fromkeys(["install", "run", "run_install"], keep)
+                function(SimpleNamespace(python=number, posargs=[], env={}, chdir=monkeypatch.chdir, **does))
+                done[name or function.__name__, number] = " ".join(words)
 
         return run
 
@@ -86,21 +93,26 @@ def matrix(monkeypatch):
     monkeypatch.delitem(sys.modules, "bootstrap")  # nox has no tools/ on its path
     monkeypatch.setattr(sys, "path", [folder for folder in sys.path if Path(folder).name != "tools"])
     runpy.run_path(str(ROOT / "tools" / "noxfile.py"))
-    return {number: " ".join(words) for number, words in done.items()}
+    return done
 
 
 def test_the_matrix_runs_every_python_and_the_notebooks_on_both_ends(monkeypatch):
     sessions = matrix(monkeypatch)
-    first, *others = sessions
-    assert list(sessions) == [f"3.{minor}" for minor in range(bootstrap.OLDEST[1], bootstrap.NEWEST[1] + 1)]
-    assert "-r requirements.in -c tests/lowest.txt" in sessions[first]
-    assert all("--require-hashes -r requirements.txt" in sessions[number] for number in others)
+    oldest, newest = (bootstrap.version(python) for python in (bootstrap.OLDEST, bootstrap.NEWEST))
+    between = [f"3.{minor}" for minor in range(bootstrap.OLDEST[1] + 1, bootstrap.NEWEST[1] + 1)]
+    after = f"3.{bootstrap.NEWEST[1] + 1}"
+    highest = [("highest", number) for number in between]
+    assert list(sessions) == [("lowest", oldest), *highest, ("next", newest), ("without_tensorflow", after)]
+    assert "-r requirements.in -c tests/lowest.txt" in sessions["lowest", oldest]
+    assert all("--require-hashes -r requirements.txt" in sessions[name] for name in highest)
     assert all(" tests" in commands for commands in sessions.values())
-    assert [number for number in sessions if "notebooks" in sessions[number].split()] == [first, others[-1]]
+    notebooks = {name: re.findall(r" notebooks(?:/0\d)?(?=[_ ])", text) for name, text in sessions.items()}
+    assert [name for name, found in notebooks.items() if found == [" notebooks"]] == [("lowest", oldest), highest[-1]]
+    assert notebooks["next", newest] == [f" notebooks/0{number}" for number in range(1, 6)]
 
 
 def test_the_versions_of_the_readme_are_the_ends_of_the_matrix(monkeypatch):
-    pythons = list(matrix(monkeypatch))
+    pythons = [python for name, python in matrix(monkeypatch) if name in ("lowest", "highest")]
     assert f"Python {pythons[0]} to {pythons[-1]}" in " ".join(README.split())
     lines = re.findall(r"^([a-z].*?) +#", (ROOT / "tests" / "lowest.txt").read_text(), re.MULTILINE)
     lowest, highest, direct = (

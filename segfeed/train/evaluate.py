@@ -6,10 +6,13 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import keras
+import numpy as np
+import segmentation_models as sm
+import tensorflow as tf
 
 from segfeed.atomic import write_atomically, write_json
 from segfeed.distributed.replicas import ShardedBatches
@@ -19,7 +22,7 @@ from segfeed.plots import DescribedFigure, plot_history, plot_predictions
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import Data
 
-PACKAGES = ["tensorflow", "keras", "numpy", "opencv-python-headless", "segmentation-models"]
+MODULES = (tf, keras, np, cv2, sm)  # asked themselves: a package may have another name, such as keras-nightly
 
 
 def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Namespace, command: str) -> None:
@@ -86,4 +89,4 @@ def evaluated_epochs(output: Path) -> int:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), **{module.__name__: module.__version__ for module in MODULES}}
