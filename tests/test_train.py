@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import random
@@ -447,7 +448,7 @@ def test_a_run_can_be_given_fewer_epochs_and_more(photos, whole, tmp_path, raisi
     assert (run["epochs"], run["options"]["epochs"]) == (4, 4) and "Going on after epoch 2." in said
     assert_same(whole, tmp_path / "run")
     said = stopped(command(photos, tmp_path / "run", 3), capsys)
-    assert f"{tmp_path / 'run'} holds another run: --epochs is 3, and 4 are trained. Give another" in said
+    assert f"{tmp_path / 'run'} holds another run, saved up to epoch 4: --epochs is 3, and 4 are trained. " in said
 
 
 def test_a_run_that_was_given_more_epochs_is_judged_even_if_it_was_killed_before(photos, tmp_path, monkeypatch, capsys):
@@ -509,11 +510,10 @@ def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, ca
     photos = write_photos(tmp_path / "photos")
     read = pairing.read_pair
     monkeypatch.setattr("segfeed.generator.read_pair", lambda pair, *rest: read(broken(pair), *rest))
-    count = []
+    count = itertools.count(1)  # one step, whichever thread asks
 
     def broken(pair):
-        count.append(pair)
-        return pair._replace(image=pair.image.with_name("gone.png")) if len(count) == 8 else pair
+        return pair._replace(image=pair.image.with_name("gone.png")) if next(count) >= 8 else pair
 
     assert main(command(photos, tmp_path / "run")) == 2
     said = capsys.readouterr().err
