@@ -51,7 +51,7 @@ def check_arguments(given: DataGenerator) -> None:
     if not 0 <= rank < world:
         raise ValueError(f"shard is {given.shard}: (rank, world), with a rank of 0 to world - 1.")
     if given.batch_size < world:
-        raise ValueError(f"batch_size is {given.batch_size}: {world} workers share a batch of at least {world}.")
+        raise ValueError(f"batch_size is {given.batch_size}: {world} replicas share a batch of at least {world}.")
     if not 1 <= given.n_classes <= 256:
         raise ValueError(f"n_classes is {given.n_classes}: 1 for object or ground, else 2 to 256 class indices.")
     if given.n_channels not in (1, 3):
@@ -76,7 +76,10 @@ def _check_colours(colours: Mapping, names: int, ignore: int | None) -> None:
             raise ValueError(f"colours holds {colour}: a colour is (red, green, blue), each of 0 to 255.")
     wrong = [item for item in colours.items() if not 0 <= item[1] < names and item[1] != ignore]
     if wrong or not colours:
-        raise ValueError(f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore.")
+        raise ValueError(
+            f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore. "
+            f"For more classes give n_classes."
+        )
 
 
 # --- What the functions return ---------------------------------------------------------------

@@ -169,7 +169,10 @@ def split_ids(ids: Iterable[str], *sizes: int, seed: int = 0) -> list[list[str]]
     if len(set(names)) < len(names):
         raise ValueError(f"the id {Counter(names).most_common(1)[0][0]!r} is given twice: it would be in two parts.")
     if min(sizes, default=0) < 1 or sum(sizes) >= len(names):
-        raise ValueError(f"{len(names)} ids cannot give parts of {sizes} and a rest: every part needs at least one id.")
+        raise ValueError(
+            f"{len(names)} ids cannot give parts of {sizes} and a rest: every part needs at least one id. "
+            f"Give smaller parts, or more ids."
+        )
     order = np.random.default_rng(seed).permutation(len(names))
     ends = np.cumsum([len(names) - sum(sizes), *sizes])
     return [[names[i] for i in part] for part in np.split(order, ends[:-1])]

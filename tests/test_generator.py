@@ -829,7 +829,7 @@ BAD_ARGUMENTS = {
     "memory": ({"cache_memory": -1}, "cache_memory is -1: give a whole number from 0 on"),
     "no such colour": ({"colours": {(0, 0, 256): 0}}, "colours holds (0, 0, 256): a colour is (red, green, blue)"),
     "no such worker": ({"shard": (2, 2)}, "shard is (2, 2): (rank, world), with a rank of 0 to world - 1."),
-    "a worker too many": ({"shard": (0, 5)}, "batch_size is 4: 5 workers share a batch of at least 5."),
+    "a worker too many": ({"shard": (0, 5)}, "batch_size is 4: 5 replicas share a batch of at least 5."),
     "no full batch": ({"batch_size": 14, "drop_last": True}, "13 samples give no batch of 14 with drop_last=True"),
 }
 

@@ -41,6 +41,8 @@ def find_checkpoint(
     output = arguments.output
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
+    if output.is_file():
+        raise CommandError(f"{output} is a file: give --output the name of a folder.")
     checkpoint = RunCheckpoint.read(output)
     if checkpoint is None:
         raise CommandError(f"{output} holds files that are no run of this program: give another --output.")
