@@ -447,7 +447,10 @@ def test_a_run_can_be_given_fewer_epochs_and_more(photos, whole, tmp_path, raisi
     assert (run["epochs"], run["options"]["epochs"]) == (4, 4) and "Going on after epoch 2." in said
     assert_same(whole, tmp_path / "run")
     said = stopped(command(photos, tmp_path / "run", 3), capsys)
-    assert f"{tmp_path / 'run'} holds another run: --epochs is 3, and 4 are trained. Give another" in said
+    assert (
+        f"{tmp_path / 'run'} holds another run, saved up to epoch 4: --epochs is 3, and 4 are trained. Give another"
+        in said
+    )
 
 
 def test_a_run_that_was_given_more_epochs_is_judged_even_if_it_was_killed_before(photos, tmp_path, monkeypatch, capsys):
@@ -621,6 +624,22 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_of_it_is_kept(
         assert main(command(photos, tmp_path / "run", 1)) == 0
         assert main(command(photos, tmp_path / "run", 1, "--learning-rate", "1e-3", "--overwrite")) == 0
         assert capsys.readouterr().out.count("Best epoch: 1 of 1") == 2
+
+
+def test_a_run_that_goes_on_within_an_epoch_names_the_step_of_the_epoch(photos, tmp_path, monkeypatch, capsys):
+    steps = []
+
+    def spoil(timer, batch, logs=None):
+        steps.append(batch)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        if len(steps) == 4:
+            timer.model.set_weights([np.full_like(weight, np.nan) for weight in timer.model.get_weights()])
+
+    monkeypatch.setattr(callbacks.EpochTimer, "on_train_batch_end", spoil)
+    words = command(photos, tmp_path / "run", 2, "--save-every", 1)
+    assert main(words) == 130
+    assert stopped(words, capsys).startswith("the loss is nan in step 4 of epoch 1: ")
 
 
 # --- One at a time ---------------------------------------------------------------------------
