@@ -623,6 +623,22 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_of_it_is_kept(
         assert capsys.readouterr().out.count("Best epoch: 1 of 1") == 2
 
 
+def test_a_run_that_goes_on_within_an_epoch_names_the_step_of_the_epoch(photos, tmp_path, monkeypatch, capsys):
+    steps = []
+
+    def spoil(timer, batch, logs=None):
+        steps.append(batch)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        if len(steps) == 4:
+            timer.model.set_weights([np.full_like(weight, np.nan) for weight in timer.model.get_weights()])
+
+    monkeypatch.setattr(callbacks.EpochTimer, "on_train_batch_end", spoil)
+    words = command(photos, tmp_path / "run", 2, "--save-every", 1)
+    assert main(words) == 130
+    assert stopped(words, capsys).startswith("the loss is nan in step 4 of epoch 1: ")
+
+
 # --- One at a time ---------------------------------------------------------------------------
 
 

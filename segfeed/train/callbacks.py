@@ -139,15 +139,17 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
 class StopAtNaN(keras.callbacks.Callback):
     """Raises CommandError at a loss that is not finite; stands before the others, so that nothing of it is saved."""
 
-    def __init__(self, learning_rate: float):
+    def __init__(self, learning_rate: float, progress: dict[str, Any]):
         super().__init__()
-        self.learning_rate = learning_rate
+        self.learning_rate, self.progress = learning_rate, progress
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epoch = epoch
+        self.step = self.progress["step"] if self.progress["epochs"] == epoch else 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._check((logs or {})["loss"], f"loss is {{}} in step {batch + 1} of epoch {self.epoch + 1}")
+        self.step += 1
+        self._check((logs or {})["loss"], f"loss is {{}} in step {self.step} of epoch {self.epoch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._check((logs or {})["val_loss"], f"loss of the validation is {{}} after epoch {epoch + 1}")

@@ -175,7 +175,7 @@ def _fit(
         return [*trainer.metrics_variables, *random_states(model), model.optimizer.learning_rate]
 
     restore = RestoreCallbacks(progress, stateful, within_epoch, arguments.seed)
-    callbacks = [StopAtNaN(arguments.learning_rate), LearningRateDecay(arguments.decay, steps)]
+    callbacks = [StopAtNaN(arguments.learning_rate, progress), LearningRateDecay(arguments.decay, steps)]
     callbacks += [EpochTimer(steps, len(data.validation)), *stateful, restore]
     if checkpoint:
         every = arguments.save_every
@@ -190,8 +190,7 @@ def _fit(
     if isinstance(data.train, ShardedBatches):
         trainer.fit(data.train, first_step=progress["step"], **common)
         return
-    # Keras may call on_epoch_end before the first epoch: the number of the epoch fixes the order
-    callbacks.insert(0, keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: data.train.set_epoch(epoch)))
+    data.train.set_epoch(progress["epochs"])
     if checkpoint and progress["step"]:  # `fit` begins each epoch at its first batch
         blank = np.zeros((1, *model.output_shape[1:]), np.float32)
         model.compute_metrics(None, blank, blank)  # Keras would make their variables in the first step
@@ -199,5 +198,6 @@ def _fit(
         model.fit(rest, shuffle=False, **common | {"epochs": progress["epochs"] + 1})
         restore.progress = checkpoint.progress
         common["initial_epoch"] += 1
+        data.train.set_epoch(progress["epochs"] + 1)
     if not model.stop_training:
         model.fit(data.train, shuffle=False, **common)
