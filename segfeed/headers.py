@@ -131,7 +131,7 @@ def _tiff(path: str | Path, data: bytes) -> Header:
     if first.get(50706) or first.get(254, 0) & SMALLER_COPY:  # DNGVersion
         raise _raw_file(path)
     inner = [tags for offset in _tuple(first.get(330)) for tags in _pages(data, offset)]  # SubIFDs
-    sides = first[257], first[256]
+    sides = int(first[257]), int(first[256])  # ValueError for a tag of another type
     if any(tags.get(257, 0) > sides[0] or tags.get(256, 0) > sides[1] for tags in inner):
         raise _raw_file(path)
     wholes = [tags for tags in others + inner if not tags.get(254, 0) & SMALLER_COPY]
@@ -151,7 +151,7 @@ def _tiff(path: str | Path, data: bytes) -> Header:
             f"{path}: {samples} channels, expected grey or RGB. Save the channels that you want as RGB.",
             "other channels",
         )
-    bits = max(_tuple(first.get(258, 1)))
+    bits = int(max(_tuple(first.get(258, 1))))
     turn = first.get(ORIENTATION, 1)
     turn = turn if turn in range(1, 9) else 1
     return Header("TIFF", *sides, turn, bits, colours == PALETTE, bool(extra), colours == GREY_FROM_WHITE)

@@ -119,6 +119,7 @@ REFUSED = {
     "a sensor": (tiff(disc(), {262: (3, 32803)}), "of kind 32803"),
     "a preview": (tiff(disc(), {254: (4, 1)}), "a camera's raw file"),
     "infrared": (tiff(np.zeros((40, 56 * 4), np.uint8), {256: (3, 56), 262: (3, 2), 277: (3, 4)}), "4 channels"),
+    "a width that is no number": (tiff(disc(), {256: (7, 200)}), "cannot be decoded"),
     "a volume": (tiff(disc(), {32997: (3, 9)}), "holds 9 pictures"),
 }
 
