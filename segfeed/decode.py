@@ -12,7 +12,8 @@ from PIL import Image
 
 from segfeed.errors import DataError
 from segfeed.files import raw_bytes
-from segfeed.headers import JPEG, Header, check_size, decode_or_raise, read_header
+from segfeed.headers import Header, check_size, jpeg_orientation, read_header, upright_size
+from segfeed.unreadable import JPEG, decode_or_raise
 
 
 def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -60,45 +61,43 @@ REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.
 
 
 def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
-    may_turn = b"Exif\0\0" in data  # may carry an orientation: OpenCV rotates it, and the sides may swap
+    turn = jpeg_orientation(data)
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         check_size(path, data, height, width)
-        by_opencv = may_turn or colours in {"CMYK", "YCCK"}  # simplejpeg does not turn inks into light; OpenCV does
-        sizes = [] if for_size is None else [for_size, for_size[::-1]][: 1 + by_opencv]
+        wanted = for_size if for_size is None or turn < 5 else for_size[::-1]
         scale = max(
             n
             for n in (1, 2, 4, 8)
-            if n == 1 or (sizes and all(height >= 1.5 * n * h and width >= 1.5 * n * w for h, w in sizes))
+            if n == 1 or (wanted and height >= 1.5 * n * wanted[0] and width >= 1.5 * n * wanted[1])
             if height % n == width % n == 0  # else the last row or column would be padded, and the picture stretched
         )
-        if not by_opencv:
-            smaller = height // scale, width // scale
-            return simplejpeg.decode_jpeg(data, min_height=smaller[0], min_width=smaller[1]), (height, width)
+        header = Header("JPEG", height, width, turn)
+        if colours not in {"CMYK", "YCCK"}:  # simplejpeg does not turn inks into light; OpenCV does
+            image = simplejpeg.decode_jpeg(data, min_height=height // scale, min_width=width // scale)
+            return upright(image, header), upright_size(header)
     except DataError:
         raise
-    except (ValueError, MemoryError):
-        read_header(path, data)
-        scale = 1  # OpenCV reads more kinds, and says what is wrong with the others
+    except (ValueError, MemoryError):  # OpenCV reads more kinds, and says what is wrong with the others
+        header, scale = read_header(path, data), 1
     if scale == 1:
-        image = _decode(path, data, cv2.IMREAD_COLOR_RGB)
-        return image, image.shape[:2]
-    image = cv2.cvtColor(_decode(path, data, REDUCED[scale]), cv2.COLOR_BGR2RGB)
-    turned = image.shape[:2] != (height // scale, width // scale)
-    return image, (width, height) if turned else (height, width)
+        image = _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    else:
+        image = _decode(path, data, REDUCED[scale] | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return upright(image, header), upright_size(header)
 
 
 def decode_rgb(path: str | Path, data: bytes, header: Header) -> np.ndarray:
     """The colours of a picture, (H, W, 3), of the type in which they are stored, upright; grey is a colour."""
-    if (
-        header.palette or (header.kind == "PPM" and header.bits == 8) or _few_bits(header)
-    ):  # OpenCV misreads some of these
+    # OpenCV misreads some of these
+    if header.palette or (header.kind == "PPM" and header.bits == 8) or _few_bits(header):
         return _by_pillow(path, data, header, "RGB")
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     if header.kind == "TIFF" and header.bits > 16:  # of which OpenCV makes no colours
         stored = decode_stored(path, data, header)
         return np.repeat(stored[..., None], 3, axis=2) if stored.ndim == 2 else stored[..., 2::-1]
-    return _upright(_decode(path, data, flags), header)
+    return upright(_decode(path, data, flags), header)
 
 
 def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
@@ -111,7 +110,9 @@ def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
         if header.palette or stored.dtype == bool:
             return stored.astype(np.uint8)
     else:
-        stored = _upright(_decode(path, data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION), header)
+        if header.kind == "PPM" and data[1:2] in b"123":  # OpenCV and Pillow scale them
+            raise DataError(f"{path}: a file of numbers as text (P{data[1:2].decode()}). Save the mask as PNG.")
+        stored = upright(_decode(path, data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION), header)
     return stored // (255 // (2**header.bits - 1)) if header.bits < 8 else stored
 
 
@@ -140,10 +141,10 @@ def _by_pillow(path: str | Path, data: bytes, header: Header, mode: str | None) 
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image.convert(mode) if mode else image)
 
-    return _upright(decode_or_raise(path, data, read), header)
+    return upright(decode_or_raise(path, data, read), header)
 
 
-def _upright(pixels: np.ndarray, header: Header) -> np.ndarray:
+def upright(pixels: np.ndarray, header: Header) -> np.ndarray:
     """The picture turned as its orientation says; OpenCV and Pillow have turned a TIFF already."""
     turn = 1 if header.kind == "TIFF" else header.orientation
     if turn == 1:

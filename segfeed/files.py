@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from segfeed.shards import Shards
 
 
-PICTURES = {
+PICTURES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".gif", ".bmp", ".dib", ".webp", ".avif"),
     *(".heic", ".heif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".dng"),
-}
+)
 SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # of Windows and macOS
 SIDE_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 
@@ -54,7 +54,7 @@ def list_folder(folder: Path, beside: Path) -> Listing:
     for stored in _names_in(folder, beside, lost):
         name = stored if stored.isascii() else unicodedata.normalize("NFC", stored)
         if name[0] == ".":
-            if Path(name).suffix.lower() in PICTURES and not name.startswith("._"):  # these macOS writes beside files
+            if name.lower().endswith(PICTURES) and not name.startswith("._"):  # these macOS writes beside files
                 lost.append(Lost("hidden file", name, "its name begins with a dot"))
         elif name.lower() not in SIDE_FILES and not name.endswith("Zone.Identifier"):  # Windows' mark of a download
             stem = stem_of(name)
@@ -74,29 +74,41 @@ def file_name(stem: str, rest: str) -> str:
 
 
 def _names_in(folder: Path, beside: Path, lost: list[Lost]) -> Iterator[str]:
-    if folder.is_dir():
-        with os.scandir(os.fspath(folder)) as entries:
-            for entry in entries:
-                if entry.is_file():
-                    yield entry.name
-                elif not entry.is_dir():
-                    link = entry.is_symlink()
-                    measured = f"a link to {os.readlink(entry.path)}, which is not there" if link else "not a file"
-                    lost.append(Lost("dead link", entry.name, measured))
-                elif count := _pictures_below(entry, beside):
-                    lost.append(Lost("subfolder", entry.name, f"it holds {count} pictures"))
-    else:
+    if not folder.is_dir():
         try:
             yield from _shards_for(folder).names(folder.name)
         except FileNotFoundError:
             raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.") from None
+        return
+    try:
+        entries = os.scandir(os.fspath(folder))
+    except OSError as error:
+        raise _closed_folder(error) from None
+    with entries:
+        for entry in entries:
+            link = entry.is_symlink()
+            if os.path.isfile(entry.path) if link else entry.is_file():
+                yield entry.name
+            elif not os.path.isdir(entry.path):
+                measured = f"a link to {os.readlink(entry.path)}, which is not there" if link else "not a file"
+                lost.append(Lost("dead link", entry.name, measured))
+            elif count := _pictures_below(entry, beside):
+                lost.append(Lost("subfolder", entry.name, f"it holds {count} pictures"))
+
+
+def _closed_folder(error: OSError) -> DataError:
+    return DataError(f"{error.filename}: cannot be opened ({error.strerror}). Check the permissions.")
 
 
 def _pictures_below(folder: os.DirEntry[str], beside: Path) -> int:
     if folder.name[0] == "." or folder.name.lower() in SIDE_FOLDERS or (beside.is_dir() and beside.samefile(folder)):
         return 0
-    names = (name for _, _, names in os.walk(folder.path) for name in names)
-    return sum(name[0] != "." and os.path.splitext(name)[1].lower() in PICTURES for name in names)
+
+    def refuse(error: OSError) -> None:
+        raise _closed_folder(error)
+
+    names = (name for _, _, names in os.walk(folder.path, onerror=refuse) for name in names)
+    return sum(name[0] != "." and name.lower().endswith(PICTURES) for name in names)
 
 
 def raw_bytes(path: str | Path) -> bytes:

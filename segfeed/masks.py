@@ -24,7 +24,7 @@ def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
     With `colours`, a table of RGB colour to class index, each pixel gives the index of its colour. Raises DataError
     for a file that is missing, empty, unreadable or larger than `MAX_PIXELS`, that holds several pictures or an
     inverted scale, for values above 255, for colour without a table and for a colour that is not in it, and for
-    transparency.
+    an alpha channel that is not opaque.
     """
     data = read_bytes(path)
     header = read_header(path, data)
@@ -46,17 +46,28 @@ def read_mask(path: str | Path, colours: Colours | None = None) -> np.ndarray:
 def read_values(path: str | Path, data: bytes, header: Header) -> np.ndarray:
     """The values of a mask as they were stored, (H, W) or (H, W, C)."""
     stored = decode_stored(path, data, header)
-    falling = header.inverted
-    if header.palette and not falling:
-        used = cv2.calcHist([stored], [0], None, [256], [0, 256]).ravel() > 0
-        colours = palette_of(data)[used]
-        falling = bool((colours == colours[:, :1]).all() and (np.diff(colours[:, 0].astype(int)) < 0).any())
-    if falling:
+    if header.inverted:
         raise DataError(
             f"{path}: the scale is inverted, so that a low value is seen as white. Programs disagree about which "
             f"pixels are the object. Save the mask as a grey PNG, 0 for ground.",
             "inverted scale",
         )
+    if header.palette:
+        used = np.flatnonzero(cv2.calcHist([stored], [0], None, [256], [0, 256]))
+        colours = palette_of(data)[used]
+        # index 1 shown as white is the object in either reading
+        unlike = [
+            (i, c) for i, c in zip(used.tolist(), colours[:, 0].tolist(), strict=True) if c != i and (i, c) != (1, 255)
+        ]
+        if unlike and (colours == colours[:, :1]).all():
+            index, grey = unlike[0]
+            raise DataError(
+                f"{path}: its palette shows the value {index} as the grey {grey}, and nobody knows which of the two "
+                f"is the class. Save the mask as a grey PNG that holds 0/255 or the class index.",
+                "palette of greys",
+            )
+    if header.kind == "TIFF" and header.alpha and (transparent := share_of_transparent(path, data, header)):
+        raise _transparent(path, transparent)
     return stored
 
 
@@ -77,8 +88,9 @@ def read_classes(
 
 def one_value_a_pixel(path: str | Path, mask: np.ndarray) -> np.ndarray:
     """Make uint8 (H, W, 1) of a mask as stored; DataError where that would lose something."""
-    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < 255:
-        raise _transparent(path, float(np.mean(mask[..., 3] < 255)))
+    opaque = np.iinfo(mask.dtype).max if mask.dtype.kind in "iu" else 1
+    if mask.ndim == 3 and mask.shape[2] == 4 and mask[..., 3].min() < opaque:
+        raise _transparent(path, float(np.mean(mask[..., 3] < opaque)))
     if mask.ndim == 3:
         if (mask != mask[..., :1])[..., :3].any():
             raise DataError(

@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segfeed.arguments import height_and_width
 from segfeed.backend import keras_problem
 
 if TYPE_CHECKING:
     import keras
-
-from segfeed.arguments import height_and_width
 
 
 def build_unet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -74,7 +74,7 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str | 
         stems = sorted(files.keys() | masks.files.keys())
         del masks
     else:
-        stems = [_stem_of_id(name, imgs_dir, files) for name in as_list(ids)]
+        stems = [stem_of_id(name, imgs_dir, files) for name in as_list(ids)]
     if not stems:
         raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
     images = _match("image", imgs_dir, files, lost, stems)
@@ -104,10 +104,14 @@ def as_list(ids: Iterable[T]) -> list[T]:
     """The ids as a list; DataError for one text in place of several."""
     if isinstance(ids, str | bytes):
         raise DataError(f"the ids are one text, {ids!r}. Give a list of texts.")
-    return list(ids)
+    try:
+        return list(ids)
+    except TypeError:
+        raise DataError(f"the ids are {ids!r}. Give a list of texts.") from None
 
 
-def _stem_of_id(given: Any, imgs_dir: Path, files: dict[str, str]) -> str:
+def stem_of_id(given: Any, imgs_dir: Path, files: Mapping[str, str]) -> str:
+    """The stem that an id means, a stem, a file name or a path; `files` as in `list_folder`. It may not be there."""
     if isinstance(given, str) and given in files:
         return given
     if isinstance(given, bytes | os.PathLike):
@@ -121,8 +125,9 @@ def _stem_of_id(given: Any, imgs_dir: Path, files: dict[str, str]) -> str:
     folder, _, last = name.replace("\\", "/").rpartition("/")
     if folder and os.path.abspath(folder) == os.path.abspath(imgs_dir):
         name = last
-    stem, dot, suffix = name.rpartition(".")
-    return stem if name not in files and stem in files and dot + suffix in files[stem].split("/") else name
+    stem = stem_of(name)
+    named = [unicodedata.normalize("NFC", file_name(stem, rest)) for rest in files.get(stem, "").split("/")]
+    return stem if name not in files and name in named else name
 
 
 def _match(kind: str, folder: Path, files: dict[str, str], lost: Sequence[Lost], stems: list[str]) -> list[str]:

@@ -238,7 +238,8 @@ CATALOGUE = {
         tiff(disc(), {270: (2, b"ImageJ=1.54f\nimages=30\nslices=30\n\0")}),
         "holds 30 pictures",
     ),
-    "inverted scale, palette": ("masks", "동전 3.bmp", saved(greys(disc(value=1), 255, 0), "bmp"), "inverted"),
+    "palette of greys": ("masks", "동전 3.gif", saved(greys(disc(value=1), 0, 2), "gif"), "the value 1 as the grey 2"),
+    "palette of greys, inverted": ("masks", "동전 3.bmp", saved(greys(disc(value=1), 255, 0), "bmp"), "the grey 255"),
     "inverted scale, PBM": ("masks", "동전 3.pbm", saved(disc() > 0, "ppm"), "inverted"),
     "image not of 8 bits, colour": (
         "images",

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -153,6 +154,83 @@ def test_a_smaller_copy_behind_the_picture_is_no_second_picture(tmp_path):
         read_mask(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("kind", ["gif", "png", "bmp"])
+@pytest.mark.parametrize("values", [(0, 2), (1, 3), (255,), (0, 128, 254), (0, 100)])
+def test_a_mask_in_a_palette_of_other_greys_is_refused(tmp_path, kind, values):
+    """As Pillow makes it of a grey picture that it saves as GIF."""
+    classes = np.arange(40 * 56, dtype=np.uint8).reshape(40, 56) % len(values)
+    image = Image.fromarray(classes, "P")
+    image.putpalette([value for value in values for _ in range(3)])
+    (tmp_path / "a").write_bytes(saved(image, kind))
+    with pytest.raises(DataError, match=r"the value \d as the grey \d+|the scale is inverted") as refused:
+        read_mask(tmp_path / "a")
+    assert refused.value.kind == "palette of greys"
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "bmp", "tiff"])
+def test_black_and_white_in_a_palette_is_ground_and_object(tmp_path, kind):
+    image = Image.fromarray(disc(value=1), "P")
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    (tmp_path / "a").write_bytes(saved(image, kind))
+    assert np.array_equal(read_mask(tmp_path / "a")[..., 0] > 0, disc() > 0)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_bmp_of_black_and_white_alone_is_read_by_its_bits(tmp_path, bits):
+    rows = np.packbits(np.unpackbits(disc(value=1)[::-1, :, None], axis=2)[..., 8 - bits :].reshape(40, -1), axis=1)
+    size = struct.pack("<IiiHHIIiiII", 40, 56, 40, 1, bits, 0, rows.size, 0, 0, 2, 2)
+    start = 14 + 40 + 8
+    data = b"BM" + struct.pack("<IHHI", start + rows.size, 0, 0, start) + size + bytes([0, 0, 0, 0, 255, 255, 255, 0])
+    (tmp_path / "a.bmp").write_bytes(data + rows.tobytes())
+    assert np.array_equal(read_mask(tmp_path / "a.bmp")[..., 0] > 0, disc() > 0)
+    assert np.array_equal(read_image(tmp_path / "a.bmp"), np.repeat(disc()[..., None], 3, axis=2))
+
+
+MASKS_REFUSED = {
+    "P2": (b"P2 2 2 3\n0 1 2 3\n", r"numbers as text \(P2\)"),
+    "12 bits": (tiff(np.zeros((40, 84), np.uint8), {256: (3, 56), 258: (3, 12)}), "a TIFF of 12 bits, which"),
+    "16 bits and alpha": (
+        tiff(np.zeros((40, 56 * 4), np.uint8), {256: (3, 56), 258: (3, 16), 277: (3, 2), 338: (3, 2)}),
+        "a TIFF of 16 bits and transparency",
+    ),
+    "Sun raster": (struct.pack(">8I", 0x59A66A95, 56, 40, 8, 2240, 1, 0, 0) + disc().tobytes(), "of the kind SUN"),
+    "tifffile, cut": (tiff(disc(), {270: (2, b'{"shape": [3, 40, 56]}\0\0')}), "holds 3 pictures"),
+    "MetaMorph": (tiff(disc(), {33629: (3, bytes(8))}), "holds 4 pictures"),
+    "grey with alpha": (
+        tiff(np.full((40, 112), 9, np.uint8), {256: (3, 56), 277: (3, 2), 338: (3, 2)}),
+        "100.0% of the mask's pixels are transparent",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), MASKS_REFUSED.values(), ids=MASKS_REFUSED)
+def test_a_mask_of_which_no_decoder_gives_the_values_is_refused(tmp_path, data, words):
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(DataError, match=words):
+        read_mask(tmp_path / "a")
+
+
+def test_an_image_of_16_bits_in_ppm_is_not_made_8(tmp_path):
+    (tmp_path / "a").write_bytes(b"P6 # a camera\n2 1\n65535\n" + bytes(range(12)))
+    with pytest.raises(DataError, match="uint16 pixels up to") as refused:
+        read_image(tmp_path / "a")
+    assert refused.value.kind == "image not of 8 bits"
+
+
+@pytest.mark.parametrize(("order", "kind"), [("big", 4), ("little", 4), ("little", 1), ("big", 3)])
+def test_a_jpeg_is_turned_as_its_mask_whatever_the_form_of_the_tag(tmp_path, order, kind):
+    """Decoders disagree about an orientation that is no SHORT."""
+    short, long, mark = (">H", ">I", b"MM\0*\0\0\0\x08") if order == "big" else ("<H", "<I", b"II*\0\x08\0\0\0")
+    value = {1: bytes([6, 0, 0, 0]), 3: struct.pack(short, 6) + bytes(2), 4: struct.pack(long, 6)}[kind]
+    tag = struct.pack(short, 1) + struct.pack(short, 0x0112) + struct.pack(short, kind) + struct.pack(long, 1) + value
+    exif = b"Exif\0\0" + mark + tag + bytes(4)
+    for name, pixels in (("image", picture(1)), ("mask", np.full((40, 56), 255, np.uint8))):
+        (tmp_path / name).write_bytes(saved(pixels, "jpeg", exif=exif))
+    image, mask = read_pair(Pair("a", tmp_path / "image", tmp_path / "mask"))
+    assert image.shape[:2] == mask.shape[:2]
+    assert read_image(tmp_path / "image", (8, 8)).shape[:2] == (image.shape[0] // 2, image.shape[1] // 2)
+
+
 # --- Folders ---------------------------------------------------------------------------------
 
 
@@ -222,6 +300,25 @@ def test_an_id_behind_a_dead_link_or_in_a_subfolder_says_so(tmp_path):
         find_pairs(folder / "images", folder / "masks", ["동전 3"])
 
 
+def test_a_link_to_itself_is_a_dead_link(tmp_path):
+    folder = make_folder(tmp_path)
+    (folder / "images" / "loop.jpg").symlink_to("loop.jpg")
+    assert seen(look(folder), folder) == [("dead link", "images/loop.jpg")]
+    with pytest.raises(DataError, match=r"loop\.jpg: dead link"):
+        find_pairs(folder / "images", folder / "masks")
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    folder = make_folder(tmp_path)
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may open every folder
+    with pytest.raises(DataError, match=r"images: cannot be opened \(Permission denied\)"):
+        find_pairs(folder / "images", folder / "masks")
+
+
 # --- Ids -------------------------------------------------------------------------------------
 
 
@@ -236,11 +333,30 @@ def test_ids_may_be_names_paths_or_lines(tmp_path):
             assert [pair.stem for pair in find_pairs(images, masks, ids)] == expected
 
 
+def test_a_listed_name_in_another_unicode_form_is_an_id(tmp_path):
+    folder = make_folder(tmp_path)
+    name = unicodedata.normalize("NFD", "동전 3.jpg")
+    (folder / "images" / "동전 3.jpg").rename(folder / "images" / name)
+    for one in (name, folder / "images" / name, "동전 3.jpg"):
+        assert [pair.stem for pair in find_pairs(folder / "images", folder / "masks", [one])] == ["동전 3"]
+
+
+def test_splits_of_the_audit_take_the_same_ids(tmp_path):
+    folder = make_folder(tmp_path)
+    (folder / "images" / "동전 5.jpg").write_bytes((folder / "images" / "동전 1.jpg").read_bytes())
+    ids = {"train": ["동전 1.jpg"], "test": [folder / "images" / "동전 5.jpg"]}
+    assert seen(look(folder, splits=ids), folder) == [("same picture in two splits", "images/동전 5.jpg")]
+    with pytest.raises(DataError, match="one text"):
+        look(folder, splits={"train": "동전 1"})
+
+
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
         ([0, 1], "the id 0 is of type int, expected text such as '0007'.*dtype=str"),
-        (np.arange(2), "the id 0|np.int64"),
+        (np.arange(2), r"the id np\.int64\(0\) is of type int64, expected text"),
+        (None, "the ids are None. Give a list"),
+        (Path("동전 1"), "Give a list of texts"),
         ([1.0], "of type float"),
         (["동전 1", float("nan")], "of type float"),
         ([None], "of type NoneType"),

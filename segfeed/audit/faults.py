@@ -119,6 +119,10 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "A low value is seen as white: programs disagree about which pixels are the object; the generator stops.",
         "Save the mask as a grey PNG, 0 for ground.",
     ),
+    "palette of greys": (
+        "The value and the grey that it is shown as differ, and either may be the class; the generator stops.",
+        "Save the mask as a grey PNG that holds 0/255 or the class index.",
+    ),
     "mask in colour": (
         "A colour is no class: without a table nobody knows which is which; the generator stops.",
         "Give colours={(r, g, b): class}, and save the masks as PNG with the class index for the training.",

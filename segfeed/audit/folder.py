@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +14,7 @@ from segfeed.audit.names import Names, pair_names
 from segfeed.audit.pixels import PairInspector, PairSummary
 from segfeed.errors import DataError
 from segfeed.masks import Colours
+from segfeed.pairing import as_list, stem_of_id
 from segfeed.threads import Threads
 
 MAX_HASH_DISTANCE = 3  # of 64 bits: pictures whose hashes differ in no more are taken for the same
@@ -40,7 +40,8 @@ def audit(
         colours: for masks in colour: the class of each (red, green, blue).
         ignore: a mask value, or a class of `colours`, that marks pixels without a class.
         size: (height, width) to which the masks will be resized, to find objects that vanish there.
-        splits: the stems of each part, {"train": [...], "test": [...]}, to find pictures that are in two.
+        splits: the ids of each part, as `find_pairs` takes them, {"train": [...], "test": [...]}, to find pictures
+            that are in two.
         progress: show a bar on the error output.
 
     Of a file only its name, 64 bits of its picture and some counts are kept. Raises DataError when a folder
@@ -133,9 +134,10 @@ def _in_two_splits(
 ) -> Iterator[Finding]:
     """Pictures of a split that an earlier one holds too; each once, and stems that the folder does not hold."""
     number_of = {stem: number for number, (stem, _, _) in enumerate(names)}
+    files = {stem: image.removeprefix(stem) for stem, image, _ in names if image}
     parts = {}
     for split, stems in splits.items():
-        known = {unicodedata.normalize("NFC", str(stem)): stem for stem in stems}
+        known = dict.fromkeys(stem_of_id(one, imgs_dir, files) for one in as_list(stems))
         for stem in sorted(known.keys() - number_of.keys()):
             yield make_finding("split without file", imgs_dir / stem, f"in {split}")
         parts[split] = np.array([number_of[stem] for stem in known if stem in number_of], int)

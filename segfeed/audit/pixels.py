@@ -16,8 +16,9 @@ from segfeed.audit.names import Names
 from segfeed.audit.small import lost_objects
 from segfeed.decode import decode_image, read_bytes, read_image
 from segfeed.errors import DataError, in_pixels
-from segfeed.headers import JPEG, PNG, Header, read_header, upright_size
+from segfeed.headers import Header, read_header, upright_size
 from segfeed.masks import MIN_SOFT_VALUES, Colours, colour_codes, one_value_a_pixel, read_classes, read_values
+from segfeed.unreadable import JPEG, PNG
 
 THUMBNAIL_SIDE = 32  # pixels that suffice to recognise a JPEG
 
