@@ -160,6 +160,20 @@ def test_taught_functions_are_those_of_the_library():
         assert taught[name] == shared[name]
 
 
+def test_the_taught_resize_of_masks_takes_the_pixels_of_the_library():
+    from segfeed import resize_mask
+
+    namespace = {"np": np, "cv2": cv2}
+    exec(next(cell.source for cell in cells(PATHS[0]) if cell.source.startswith("def resize_mask")), namespace)
+    mask = np.random.default_rng(0).integers(0, 256, (300, 420, 1), np.uint8)
+    for size in ((100, 140), (60, 84), (300, 420), (900, 1260), (20, 28)):  # no two pixels are equally near
+        assert np.array_equal(namespace["resize_mask"](mask, size), resize_mask(mask, size))
+    # at half the size the second of two is also the one nearer to the middle in the upper left quarter
+    assert np.array_equal(
+        namespace["resize_mask"](mask, (150, 210))[:75, :105], resize_mask(mask, (150, 210))[:75, :105]
+    )
+
+
 def test_the_taught_generator_makes_the_batches_of_the_library():
     import utils
 

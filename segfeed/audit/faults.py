@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segfeed.errors import printable
+from segfeed.pairing import LOST_CURES
 
 FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in this order
     "missing mask": (
@@ -25,15 +26,15 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
     ),
     "dead link": (
         "The file that it points to is gone: the pair would be missing; the generator stops.",
-        "Copy the file that it should point to, or delete the link.",
+        f"{LOST_CURES['dead link']}.",
     ),
     "hidden file": (
         "Programs pass over names that begin with a dot: the pair would be missing; the generator stops.",
-        "Rename it without the dot, or delete it.",
+        f"{LOST_CURES['hidden file']}.",
     ),
     "subfolder": (
         "Pictures in subfolders are not read: their pairs would be missing; the generator stops.",
-        "Move them up, each under a name of its own, or move the subfolder elsewhere.",
+        f"{LOST_CURES['subfolder']}.",
     ),
     "mask in another case": (
         "On Linux these are two names, so the image has no mask; the generator stops.",
