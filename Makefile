@@ -19,14 +19,14 @@ lab: setup legacy     ## open JupyterLab on the first notebook, or print its add
 run: setup legacy     ## execute every notebook; executed copies and pages go to build/
 	$(VENV_PYTHON) tools/notebooks.py run
 
-test: setup legacy build/docs/ready ## format, lint, layers, types, tests, and notebooks 01 to 06 cell by cell, offline
+test: setup legacy build/docs/ready ## format, lint, layers, types, tests, and notebooks 01 to 05 cell by cell, offline
 	$(VENV_PYTHON) -m ruff format --check --quiet . || { echo "Cure: $(VENV_PYTHON) -m ruff format ."; exit 1; }
 	$(VENV_PYTHON) -m ruff check --quiet .
 	$(VENV_PYTHON:%python=%lint-imports) --no-cache
 	$(VENV_PYTHON) -m mypy --no-error-summary
 	$(PYTEST) -m "not long"
 
-test-long: setup legacy build/docs/ready ## the rest of test-all: notebooks 07 and 08, every notebook in the browser, 20 kills, 5,000 damaged files
+test-long: setup legacy build/docs/ready ## the rest of test-all: notebooks 06 to 08, every notebook in the browser, 20 kills, 5,000 damaged files
 	$(PYTEST) -m long
 
 test-all: test test-long ## everything

@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter):
         )
 
 
-LONG_NOTEBOOKS = ("07", "08")  # they train with several processes and with the Keras of 2019, minutes each
+LONG_NOTEBOOKS = ("06", "07", "08")  # they train many models, several processes, and the Keras of 2019: minutes each
 
 
 def pytest_collection_modifyitems(items):

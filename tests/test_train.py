@@ -328,7 +328,9 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
     assert_same(whole, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("engine", "batch"), [("fit", 2), ("fit", 5), ("strategy", 2)])
+@pytest.mark.parametrize(
+    ("engine", "batch"), [("fit", 2), pytest.param("fit", 5, marks=pytest.mark.long), ("strategy", 2)]
+)
 def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypatch, raising, capsys):
     """9 images in batches of 2 are 5 steps an epoch, and in batches of 5 they are 2; each but the last is saved."""
     steps = -(-9 // batch)

@@ -107,7 +107,7 @@ def alone(tmp_path_factory):
     return losses_of(tmp_path_factory.mktemp("alone"), "fit")
 
 
-@pytest.mark.parametrize(("how", "world"), [("cpus", 1), ("loop", 2), ("loop", 3)])
+@pytest.mark.parametrize(("how", "world"), [("cpus", 1), ("loop", 2), pytest.param("loop", 3, marks=pytest.mark.long)])
 def test_a_training_is_the_same_as_fit_in_one_process(tmp_path, alone, how, world):
     values, names = losses_of(tmp_path, how, world)
     assert names == alone[1] == ["iou", "loss", "val_iou", "val_loss"]
