@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
+import stat
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +23,17 @@ PICTURES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".gif", ".bmp", ".dib", ".webp", ".avif"),
     *(".heic", ".heif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".dng"),
 )
+PICTURE_START = re.compile(  # of the same kinds, where the name does not say it
+    rb"\xff\xd8\xff|\x89PNG|II[*+]\0|MM\0[*+]|GIF8|BM.{4}\0{4}|RIFF.{4}WEBP|P[1-7f]\s"
+    rb"|\xff\x4f\xff\x51|.{4}jP  |.{4}ftyp(avi|he|mi)",
+    re.DOTALL,
+)
+SPECIAL_FILES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # of Windows and macOS
 SIDE_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 
@@ -54,7 +67,7 @@ def list_folder(folder: Path, beside: Path) -> Listing:
     for stored in _names_in(folder, beside, lost):
         name = stored if stored.isascii() else unicodedata.normalize("NFC", stored)
         if name[0] == ".":
-            if name.lower().endswith(PICTURES) and not name.startswith("._"):  # these macOS writes beside files
+            if not name.startswith("._") and _is_picture(f"{folder}{os.sep}{stored}"):  # macOS writes ._ beside files
                 lost.append(Lost("hidden file", name, "its name begins with a dot"))
         elif name.lower() not in SIDE_FILES and not name.endswith("Zone.Identifier"):  # Windows' mark of a download
             stem = stem_of(name)
@@ -66,6 +79,17 @@ def list_folder(folder: Path, beside: Path) -> Listing:
 
 def stem_of(name: str) -> str:
     return name.rpartition(".")[0] or name
+
+
+def names_of(stem: str, files: Mapping[str, str]) -> list[str]:
+    """The names of the files of a stem, in NFC; `files` as in `list_folder`."""
+    rests = files[stem].split("/") if stem in files else []
+    return [unicodedata.normalize("NFC", file_name(stem, rest)) for rest in rests]
+
+
+def is_also_a_name(stem: str, files: Mapping[str, str]) -> bool:
+    """Whether a stem is the whole name of another file: that of a.png.png is, beside a.png."""
+    return "." in stem and stem in names_of(stem_of(stem), files)
 
 
 def file_name(stem: str, rest: str) -> str:
@@ -80,40 +104,66 @@ def _names_in(folder: Path, beside: Path, lost: list[Lost]) -> Iterator[str]:
         except FileNotFoundError:
             raise DataError(f"there is no folder {folder}. Check the path; it is relative to {Path.cwd()}.") from None
         return
+    seen = {_identity(one) for one in (folder, beside) if one.is_dir()}
     try:
-        entries = os.scandir(os.fspath(folder))
+        with os.scandir(os.fspath(folder)) as entries:
+            for entry in entries:
+                if os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
+                    yield entry.name
+                elif not os.path.isdir(entry.path):
+                    lost.append(_no_file(entry))
+                elif count := _pictures_below(entry.path, seen):
+                    lost.append(Lost("subfolder", entry.name, f"it holds {count} picture{'s' * (count > 1)}"))
     except OSError as error:
-        raise _closed_folder(error) from None
-    with entries:
-        for entry in entries:
-            link = entry.is_symlink()
-            if os.path.isfile(entry.path) if link else entry.is_file():
-                yield entry.name
-            elif not os.path.isdir(entry.path):
-                measured = f"a link to {os.readlink(entry.path)}, which is not there" if link else "not a file"
-                lost.append(Lost("dead link", entry.name, measured))
-            elif count := _pictures_below(entry, beside):
-                lost.append(Lost("subfolder", entry.name, f"it holds {count} pictures"))
+        raise DataError(f"{error.filename}: cannot be opened ({error.strerror}). Check the permissions.") from None
 
 
-def _closed_folder(error: OSError) -> DataError:
-    return DataError(f"{error.filename}: cannot be opened ({error.strerror}). Check the permissions.")
+def _no_file(entry: os.DirEntry[str]) -> Lost:
+    link = f"a link to {os.readlink(entry.path)}, " if entry.is_symlink() else ""
+    try:
+        kind = stat.S_IFMT(os.stat(entry.path).st_mode)
+    except OSError as error:
+        return Lost("dead link", entry.name, f"{link}which cannot be opened ({error.strerror})")
+    return Lost("special file", entry.name, f"{link}{SPECIAL_FILES.get(kind, 'no regular file')}")
 
 
-def _pictures_below(folder: os.DirEntry[str], beside: Path) -> int:
-    if folder.name[0] == "." or folder.name.lower() in SIDE_FOLDERS or (beside.is_dir() and beside.samefile(folder)):
+def _pictures_below(folder: str, seen: set[tuple[int, int]]) -> int:
+    """How many pictures lie in a subfolder, at any depth and behind links, except in the folders `seen`."""
+    name, identity = os.path.basename(folder).lower(), _identity(folder)
+    if name[0] == "." or name in SIDE_FOLDERS or identity in seen:
         return 0
+    seen.add(identity)
+    with os.scandir(folder) as entries:
+        return sum(
+            _pictures_below(entry.path, seen) if os.path.isdir(entry.path) else _is_picture(entry.path)
+            for entry in entries
+            if entry.name[0] != "."
+        )
 
-    def refuse(error: OSError) -> None:
-        raise _closed_folder(error)
 
-    names = (name for _, _, names in os.walk(folder.path, onerror=refuse) for name in names)
-    return sum(name[0] != "." and name.lower().endswith(PICTURES) for name in names)
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _is_picture(path: str) -> bool:
+    """Whether a file, or a link to one that is lost, is a picture by its name or its contents."""
+    if not os.path.isfile(path):
+        return os.path.islink(path) and path.lower().endswith(PICTURES)
+    if path.lower().endswith(PICTURES):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return PICTURE_START.match(file.read(16)) is not None
+    except OSError:
+        return False
 
 
 def raw_bytes(path: str | Path) -> bytes:
     """The bytes of a file, which may be one of those in shards; OSError if it cannot be read."""
     try:
+        if special := SPECIAL_FILES.get(stat.S_IFMT(os.stat(path).st_mode)):  # to open a pipe may wait for ever
+            raise OSError(errno.EINVAL, f"it is {special}, not a file")
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:

@@ -13,7 +13,7 @@ import numpy as np
 
 from segfeed.decode import read_image_and_size
 from segfeed.errors import DataError, first_names
-from segfeed.files import Lost, file_name, list_folder, stem_of
+from segfeed.files import Lost, file_name, is_also_a_name, list_folder, names_of, stem_of
 from segfeed.masks import Colours, read_mask
 
 T = TypeVar("T")
@@ -60,9 +60,9 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str | 
     and names are compared in one Unicode form (NFC), because macOS may store another than the one you type.
 
     Raises DataError for an image without a mask (or a mask without an image, when there are no
-    `ids`), two files for one stem, an id given twice, ids that are no text, when there is nothing to pair, when the
-    two folders are one, and, without `ids`, for pictures that would not be read: in subfolders, hidden, or behind
-    links that lead nowhere.
+    `ids`), two files for one stem, a stem that is also the name of another image (a.png.png beside a.png), an id given
+    twice, ids that are no text, when there is nothing to pair, when the two folders are one, and, without `ids`, for
+    what would not be read: pictures in subfolders, hidden, or behind links that lead nowhere, and special files.
     """
     imgs_dir, masks_dir = Path(imgs_dir), Path(masks_dir)
     files, lost = list_folder(imgs_dir, masks_dir)
@@ -77,6 +77,13 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str | 
         stems = [stem_of_id(name, imgs_dir, files) for name in as_list(ids)]
     if not stems:
         raise DataError(f"no pair to load: the ids are empty, or {imgs_dir} holds no file. Check the folder's name.")
+    for stem in stems:
+        if is_also_a_name(stem, files) and stem in files:
+            raise DataError(
+                f"{imgs_dir}: the id {stem!r} may mean the file {stem} or {names_of(stem, files)[0]}. "
+                f"Rename one of them.",
+                "ambiguous name",
+            )
     images = _match("image", imgs_dir, files, lost, stems)
     del files  # a million names are 100 MB: one folder at a time
     if len(set(stems)) < len(stems):
@@ -89,6 +96,7 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str | 
 
 LOST_CURES = {
     "dead link": "Copy the file that it should point to, or delete the link",
+    "special file": "Move it elsewhere, or delete it",
     "hidden file": "Rename it without the dot, or delete it",
     "subfolder": "Subfolders are not read. Move the pictures up (each needs a name of its own), or move it elsewhere",
 }
@@ -112,9 +120,10 @@ def as_list(ids: Iterable[T]) -> list[T]:
 
 def stem_of_id(given: Any, imgs_dir: Path, files: Mapping[str, str]) -> str:
     """The stem that an id means, a stem, a file name or a path; `files` as in `list_folder`. It may not be there."""
-    if isinstance(given, str) and given in files:
+    if isinstance(given, str) and given in files and "." not in given:
         return given
-    if isinstance(given, bytes | os.PathLike):
+    is_path = isinstance(given, bytes | os.PathLike)
+    if is_path:
         given = os.fsdecode(given)
     if not isinstance(given, str):
         raise DataError(
@@ -124,10 +133,9 @@ def stem_of_id(given: Any, imgs_dir: Path, files: Mapping[str, str]) -> str:
     name = unicodedata.normalize("NFC", given.rstrip("\r\n"))  # a line of a file ends with it
     folder, _, last = name.replace("\\", "/").rpartition("/")
     if folder and os.path.abspath(folder) == os.path.abspath(imgs_dir):
-        name = last
+        name, is_path = last, True
     stem = stem_of(name)
-    named = [unicodedata.normalize("NFC", file_name(stem, rest)) for rest in files.get(stem, "").split("/")]
-    return stem if name not in files and name in named else name
+    return stem if name in names_of(stem, files) and (is_path or name not in files) else name
 
 
 def _match(kind: str, folder: Path, files: dict[str, str], lost: Sequence[Lost], stems: list[str]) -> list[str]:
@@ -142,7 +150,7 @@ def _match(kind: str, folder: Path, files: dict[str, str], lost: Sequence[Lost],
         renamed = f"; or, if {missing[0]!r} belongs to {near!r}, give them one name" if near is not None else ""
         raise DataError(
             f"no {kind} in {folder} for {len(missing)} of {len(stems)} ids: {first_names(missing)}. "
-            f"An image and its mask have the same name up to the extension: "
+            f"An image and its mask have the same name up to the last dot: "
             f"add the {kind}, or leave the id out{renamed}.",
             "missing mask" if kind == "mask" else "orphan mask",
         )

@@ -522,7 +522,7 @@ def test_all_faults_at_once_are_all_found_and_none_twice(tmp_path):
 def test_every_kind_of_fault_is_in_the_tests():
     elsewhere = {"names differ in Unicode form", "split without file", "damaged file", "unknown colour"}
     elsewhere |= {"same picture in two splits", "rare class", "names differ in case", "object lost at this size"}
-    elsewhere |= {"dead link", "hidden file", "subfolder"}
+    elsewhere |= {"dead link", "special file", "hidden file", "subfolder", "ambiguous name"}
     assert {name.partition(",")[0] for name in CATALOGUE} | elsewhere == FAULTS.keys()
     for why, cure in FAULTS.values():
         assert why.endswith(".") and cure.endswith(".")

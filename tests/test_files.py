@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import struct
 import unicodedata
 import zlib
@@ -15,6 +16,7 @@ from PIL import Image, ImageOps
 from test_audit import disc, look, make_folder, picture, saved, seen, tiff
 
 from segfeed import DataError, DataGenerator, Pair, find_pairs, read_image, read_mask, read_pair, split_ids
+from segfeed.audit import audit
 
 
 def chunk(name, body):
@@ -243,22 +245,51 @@ def lose(folder, kind):
     if kind == "hidden file":
         (images / ".숨은.jpg").write_bytes(saved(picture(50), "jpeg"))
         return ".숨은.jpg"
-    (images / "day2" / "deep").mkdir(parents=True)
+    if kind == "hidden file, by its contents":
+        (images / ".숨은").write_bytes(saved(picture(50), "jpeg"))
+        return ".숨은"
+    if kind == "special file":
+        os.mkfifo(images / "관.png")
+        return "관.png"
+    if kind == "special file, behind a link":
+        os.mkfifo(folder / "pipe")
+        (images / "관.png").symlink_to(folder / "pipe")
+        return "관.png"
+    deep = images / "day2" / "deep"
+    deep.mkdir(parents=True)
+    if kind == "subfolder, behind a link":
+        (deep / "up").symlink_to(folder)  # it leads to the images and the masks, which are read, and to itself
+        (deep / "further").symlink_to(folder / "elsewhere")
+        deep = folder / "elsewhere"
+        deep.mkdir()
     for number in range(3):
-        (images / "day2" / "deep" / f"{number}.JPG").write_bytes(saved(picture(60 + number), "jpeg"))
+        (deep / f"{number}.JPG").write_bytes(saved(picture(60 + number), "jpeg"))
+        if kind == "subfolder, by their contents":
+            (deep / f"{number}.JPG").rename(deep / f"{number}")
+    for side in (".ipynb_checkpoints", "__MACOSX"):
+        (deep / side).mkdir()
+        (deep / side / "0.JPG").write_bytes(saved(picture(60), "jpeg"))
+    (deep / "notes.txt").write_text("BMW, P1")
+    os.mkfifo(deep / "pipe")
     return "day2"
 
 
-@pytest.mark.parametrize("kind", ["dead link", "hidden file", "subfolder"])
-def test_what_would_not_be_read_stops_and_is_audited(tmp_path, kind):
+@pytest.mark.parametrize(
+    "case",
+    [
+        *("dead link", "special file", "special file, behind a link", "hidden file", "hidden file, by its contents"),
+        *("subfolder", "subfolder, by their contents", "subfolder, behind a link"),
+    ],
+)
+def test_what_would_not_be_read_stops_and_is_audited(tmp_path, case):
     folder = make_folder(tmp_path)
-    name = lose(folder, kind)
+    name, kind = lose(folder, case), case.partition(",")[0]
     assert seen(look(folder), folder) == [(kind, f"images/{name}")]
     with pytest.raises(DataError, match=f"{name}: {kind}, ") as stopped:
         find_pairs(folder / "images", folder / "masks")
     assert stopped.value.kind == kind
-    if kind == "subfolder":
-        assert "it holds 3 pictures" in str(stopped.value)
+    measured = {"subfolder": "it holds 3 pictures", "special file": "a named pipe"}.get(kind, "")
+    assert measured in str(stopped.value)
     stems = [path.stem for path in (folder / "masks").iterdir()]
     assert len(find_pairs(folder / "images", folder / "masks", stems)) == 8, "these ids leave it out"
 
@@ -275,10 +306,61 @@ def test_side_files_are_passed_over(tmp_path, name):
     assert look(folder) == [] and len(find_pairs(folder / "images", folder / "masks")) == 8
 
 
-def test_masks_may_lie_in_a_folder_of_the_images(tmp_path):
+@pytest.mark.parametrize("masks", ["masks", "sub/masks", "a/b/c"])
+def test_masks_may_lie_in_a_folder_of_the_images_at_any_depth(tmp_path, masks):
     folder = make_folder(tmp_path)
-    (folder / "masks").rename(folder / "images" / "masks")
-    assert len(find_pairs(folder / "images", folder / "images" / "masks")) == 8
+    inner = folder / "images" / masks
+    inner.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "masks").rename(inner)
+    for link in (inner / "up", folder / "images" / "itself"):
+        link.symlink_to(folder / "images")
+    assert len(find_pairs(folder / "images", inner)) == 8
+    assert len(find_pairs(inner, folder / "images")) == 8
+    assert audit(folder / "images", inner, progress=False) == []
+    inner.with_name("third").mkdir()
+    (inner.with_name("third") / "a.png").write_bytes(saved(disc()))
+    with pytest.raises(DataError, match=r"subfolder, it holds 1 picture\. "):
+        find_pairs(folder / "images", inner)
+
+
+@pytest.fixture
+def alarm():
+    """Ends a test that waits at a pipe for ever."""
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+
+
+def test_a_pipe_is_never_opened(tmp_path, alarm):
+    os.mkfifo(tmp_path / "관.png")
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=r"관\.png: cannot be opened \(it is a named pipe, not a file\)"):
+            read(tmp_path / "관.png")
+    folder = make_folder(tmp_path)
+    (folder / "images" / "동전 3.jpg").unlink()
+    os.mkfifo(folder / "images" / "동전 3.jpg")
+    with pytest.raises(DataError, match=r"동전 3\.jpg: special file, a named pipe"):
+        DataGenerator(["동전 3"], folder / "images", folder / "masks")
+
+
+def test_a_stem_that_is_the_name_of_another_image_is_refused(tmp_path):
+    folder = make_folder(tmp_path)
+    images, masks = folder / "images", folder / "masks"
+    (images / "동전 3.jpg.jpg").write_bytes(saved(picture(50), "jpeg"))
+    (masks / "동전 3.jpg.png").write_bytes(saved(disc()))
+    assert seen(look(folder), folder) == [("ambiguous name", "images/동전 3.jpg.jpg")]
+    for ids in (None, ["동전 3.jpg"], ["동전 3.jpg.jpg"], [images / "동전 3.jpg.jpg"]):
+        with pytest.raises(
+            DataError, match=r"the id '동전 3\.jpg' may mean the file 동전 3\.jpg or 동전 3\.jpg\.jpg"
+        ) as one:
+            find_pairs(images, masks, ids)
+        assert one.value.kind == "ambiguous name"
+    for path in (images / "동전 3.jpg", str(images / "동전 3.jpg"), "동전 3"):
+        (pair,) = find_pairs(images, masks, [path])
+        assert pair.image == images / "동전 3.jpg", "a path means the file"
+    (images / "동전 3.jpg").rename(images / "동전 9.jpg")
+    (masks / "동전 3.png").rename(masks / "동전 9.png")
+    assert look(folder) == [] and len(find_pairs(images, masks)) == 9, "a stem may hold a dot"
 
 
 def test_one_folder_given_twice_is_refused(tmp_path):
@@ -296,7 +378,9 @@ def test_an_id_behind_a_dead_link_or_in_a_subfolder_says_so(tmp_path):
         find_pairs(folder / "images", folder / "masks", ["0"])
     (folder / "masks" / "동전 3.png").unlink()
     (folder / "masks" / "동전 3.png").symlink_to(folder / "nowhere.png")
-    with pytest.raises(DataError, match=r"동전 3\.png: dead link, a link to .*nowhere.png, which is not there"):
+    with pytest.raises(
+        DataError, match=r"동전 3\.png: dead link, a link to .*nowhere.png, which cannot be opened \(No such"
+    ):
         find_pairs(folder / "images", folder / "masks", ["동전 3"])
 
 

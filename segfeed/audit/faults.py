@@ -24,9 +24,17 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
         "Nobody can say which of them belongs to the pair; the generator stops.",
         "Keep one of them.",
     ),
+    "ambiguous name": (
+        "As an id it may mean this file or another, as a.png beside a.png.png; the generator stops.",
+        "Rename one of them.",
+    ),
     "dead link": (
         "The file that it points to is gone: the pair would be missing; the generator stops.",
         f"{LOST_CURES['dead link']}.",
+    ),
+    "special file": (
+        "A pipe, a socket or a device holds no picture, and reading it may never end; the generator stops.",
+        f"{LOST_CURES['special file']}.",
     ),
     "hidden file": (
         "Programs pass over names that begin with a dot: the pair would be missing; the generator stops.",
@@ -54,11 +62,11 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
     ),
     "empty file": ("A file of 0 bytes holds no picture; the generator stops.", "Copy it again from its source."),
     "truncated file": (
-        "The end is missing, and some readers fill the lost rows with grey; the generator stops.",
+        "Pixels are missing, and some readers fill their places with grey; the generator stops.",
         "Copy it again from its source.",
     ),
     "damaged file": (
-        "The decoder repaired what it could; some pixels are invented.",
+        "The decoder repaired what it could; some pixels may be invented.",
         "Copy it again from its source.",
     ),
     "unreadable file": ("It cannot be decoded; the generator stops.", "Open it in a viewer; copy or save it again."),

@@ -9,6 +9,7 @@ from pathlib import Path
 from segfeed.audit.faults import Report, make_finding
 from segfeed.files import file_name, list_folder, stem_of
 
+COMPARED = ", where names are compared up to the last dot"
 Names = tuple[str, str | None, str | None]  # a stem, its image and its mask
 
 
@@ -21,6 +22,8 @@ def pair_names(imgs_dir: Path, masks_dir: Path, report: Report) -> Iterator[Name
     }
     for stem in sorted(images.keys() | masks.keys() - set(twins.values())):
         image, mask = images.get(stem), masks.get(twins.get(stem, stem))
+        if image and "." in stem and unicodedata.normalize("NFC", images.get(stem_of(stem), "")) == stem:
+            report.append(make_finding("ambiguous name", imgs_dir / image, f"beside {stem}"))
         if image and mask:
             if stem in twins:
                 report.append(make_finding("mask in another case", imgs_dir / image, f"its mask is {mask}"))
@@ -28,9 +31,9 @@ def pair_names(imgs_dir: Path, masks_dir: Path, report: Report) -> Iterator[Name
                 measured = f"{_form(image)}, its mask {_form(mask)}"
                 report.append(make_finding("names differ in Unicode form", imgs_dir / image, measured))
         elif image:
-            report.append(make_finding("missing mask", imgs_dir / image, f"no mask {stem}.* in {masks_dir}"))
+            report.append(make_finding("missing mask", imgs_dir / image, f"no mask {stem} in {masks_dir}{COMPARED}"))
         elif mask:
-            report.append(make_finding("orphan mask", masks_dir / mask, f"no image {stem}.* in {imgs_dir}"))
+            report.append(make_finding("orphan mask", masks_dir / mask, f"no image {stem} in {imgs_dir}{COMPARED}"))
         yield stem, image, mask
 
 
