@@ -12,8 +12,8 @@ from PIL import Image
 
 from segfeed.errors import DataError
 from segfeed.files import raw_bytes
-from segfeed.headers import Header, check_size, jpeg_orientation, read_header, upright_size
-from segfeed.unreadable import JPEG, decode_or_raise
+from segfeed.headers import Header, check_one_jpeg, check_size, jpeg_orientation, read_header, upright_size
+from segfeed.unreadable import JPEG, cut_off, decode_or_raise
 
 
 def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -62,6 +62,7 @@ REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.
 
 def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
     turn = jpeg_orientation(data)
+    check_one_jpeg(path, data)
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         check_size(path, data, height, width)
@@ -73,12 +74,16 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
             if height % n == width % n == 0  # else the last row or column would be padded, and the picture stretched
         )
         header = Header("JPEG", height, width, turn)
-        if colours not in {"CMYK", "YCCK"}:  # simplejpeg does not turn inks into light; OpenCV does
-            image = simplejpeg.decode_jpeg(data, min_height=height // scale, min_width=width // scale)
+        inks = colours in {"CMYK", "YCCK"}  # OpenCV turns them into light, but does not say what is damaged
+        least = (1, 1) if inks else (height // scale, width // scale)
+        image = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", min_height=least[0], min_width=least[1])
+        if not inks:
             return upright(image, header), upright_size(header)
     except DataError:
         raise
-    except (ValueError, MemoryError):  # OpenCV reads more kinds, and says what is wrong with the others
+    except (ValueError, MemoryError) as error:  # OpenCV reads more kinds, and says what is wrong with the others
+        if "premature end" in str(error).lower():  # and it makes grey of what is missing
+            raise cut_off(path, data) from error
         header, scale = read_header(path, data), 1
     if scale == 1:
         image = _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -97,7 +102,7 @@ def decode_rgb(path: str | Path, data: bytes, header: Header) -> np.ndarray:
     if header.kind == "TIFF" and header.bits > 16:  # of which OpenCV makes no colours
         stored = decode_stored(path, data, header)
         return np.repeat(stored[..., None], 3, axis=2) if stored.ndim == 2 else stored[..., 2::-1]
-    return upright(_decode(path, data, flags), header)
+    return upright(_decode(path, _in_strips(path, data, header), flags), header)
 
 
 def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
@@ -112,7 +117,8 @@ def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
     else:
         if header.kind == "PPM" and data[1:2] in b"123":  # OpenCV and Pillow scale them
             raise DataError(f"{path}: a file of numbers as text (P{data[1:2].decode()}). Save the mask as PNG.")
-        stored = upright(_decode(path, data, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION), header)
+        flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        stored = upright(_decode(path, _in_strips(path, data, header), flags), header)
     return stored // (255 // (2**header.bits - 1)) if header.bits < 8 else stored
 
 
@@ -142,6 +148,17 @@ def _by_pillow(path: str | Path, data: bytes, header: Header, mode: str | None) 
             return np.array(image.convert(mode) if mode else image)
 
     return upright(decode_or_raise(path, data, read), header)
+
+
+def _in_strips(path: str | Path, data: bytes, header: Header) -> bytes:
+    """The same picture for OpenCV, which does not read its odd tiles."""
+
+    def saved_again() -> bytes:
+        with Image.open(io.BytesIO(data)) as image:
+            image.save(file := io.BytesIO(), "TIFF")
+        return file.getvalue()
+
+    return decode_or_raise(path, data, saved_again) if header.odd_tiles else data
 
 
 def upright(pixels: np.ndarray, header: Header) -> np.ndarray:

@@ -8,17 +8,19 @@ import math
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from segfeed.errors import DataError
+from segfeed.files import PICTURE_START
 from segfeed.unreadable import CONVERT, JPEG, PNG, SMALLER, TIFF, as_tuple, cut_off, decode_or_raise, is_cut, tiff_pages
 
 MAX_PIXELS = 178_956_970  # that a file's header may declare: 512 MB as RGB, and Pillow's own limit
 OTHER_KINDS = {"GIF", "BMP", "DIB", "WEBP", "AVIF", "JPEG2000", "PPM"}  # that are read besides PNG, JPEG and TIFF
 ORIENTATION = 0x0112
+IEND = b"IEND\xaeB`\x82"  # the end of a PNG, with its checksum
 
 
 class Header(NamedTuple):
@@ -32,6 +34,7 @@ class Header(NamedTuple):
     palette: bool = False  # the samples are indices of colours
     alpha: bool = False  # pixels may be transparent
     inverted: bool = False  # 0 is white
+    odd_tiles: bool = False  # of 8 bits, without compression, and of pixels that are no multiple of 1024
 
 
 def read_header(path: str | Path, data: bytes) -> Header:
@@ -63,7 +66,7 @@ def _header(path: str | Path, data: bytes) -> Header | None:
     if data[:4] == PNG and data[12:16] == b"IHDR":
         return _png(path, data)
     if data[:2] == JPEG:
-        return _jpeg(data)
+        return _jpeg(path, data)
     if data.startswith(TIFF):
         return _tiff(path, data)
     try:
@@ -77,12 +80,37 @@ def _header(path: str | Path, data: bytes) -> Header | None:
             raise DataError(f"{path}: a file of the kind {kind}, which is not read. {CONVERT}")
         palette = image.mode in ("1", "P", "PA") or kind == "GIF"
         bitmap = kind == "PPM" and image.mode == "1"  # in PBM 1 is black
-        if kind == "PPM" and not bitmap and int(re.sub(rb"#.*", b"", data[:1000]).split()[3]) > 255:
+        if kind == "PPM" and not bitmap and int(_without_comments(data[: image.tile[0].offset]).split()[3]) > 255:
             bits = 16  # Pillow makes 8 of them
+        _refuse_second(path, _behind(data, image, bits))
         if kind == "BMP" and image.mode == "1" and data[28] > 1:
             palette = False  # Pillow takes 4 or 8 bits a pixel for one; OpenCV reads them
         alpha = image.has_transparency_data
         return Header(kind, image.height, image.width, _orientation(image), bits, palette, alpha, bitmap)
+
+
+def _behind(data: bytes, image: ImageFile.ImageFile, bits: int) -> bytes:
+    """What follows a picture of one of `OTHER_KINDS`, as far as its kind says where it ends."""
+    match image.format:
+        case "BMP":
+            end = int.from_bytes(data[2:6], "little")
+        case "WEBP":
+            end = 8 + int.from_bytes(data[4:8], "little")
+        case "GIF":
+            end = data.find(b";GIF8") + 1
+        case "PPM" if data[1:2] in b"123":  # text
+            text = _without_comments(data[image.tile[0].offset :])
+            return text[text.find(b"P") :]
+        case "PPM":
+            samples = image.width * len(image.getbands())
+            end = image.tile[0].offset + image.height * (-(-samples // 8) if image.mode == "1" else samples * bits // 8)
+        case _:  # JPEG 2000, AVIF
+            end = data.find(data[:12], 12)
+    return data[end:] if end > 0 else b""
+
+
+def _without_comments(text: bytes) -> bytes:
+    return re.sub(rb"#[^\r\n]*", b"", text)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -101,8 +129,22 @@ def jpeg_orientation(data: bytes) -> int:
     return 1
 
 
-def _jpeg(data: bytes) -> Header:
+def check_one_jpeg(path: str | Path, data: bytes) -> None:
+    """DataError for a JPEG with another of its size behind it: the second view of a stereo camera, or a film.
+
+    A smaller one is a preview or, as one that says so, a gain map: the same picture for other screens.
+    """
+    if (joint := re.search(rb"\xff\xd9\0*(?=\xff\xd8\xff)", data)) and not re.search(rb"hdrgm:|ts:21496", data):
+        try:
+            first, second = (simplejpeg.decode_jpeg_header(data[at:])[:2] for at in (0, joint.end()))
+        except ValueError:
+            return
+        _refuse_several(path, 1 + (first == second))
+
+
+def _jpeg(path: str | Path, data: bytes) -> Header:
     turn = jpeg_orientation(data)
+    check_one_jpeg(path, data)
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         return Header("JPEG", height, width, turn)
@@ -119,6 +161,7 @@ def _png(path: str | Path, data: bytes) -> Header:
         length = int.from_bytes(data[at : at + 4], "big")
         chunks[name] = data[at + 8 : at + 8 + length]
         at += 12 + length
+    _refuse_second(path, data[data.find(IEND) + len(IEND) :])
     width, height, bits, colour = struct.unpack(">IIBB", data[16:26])
     if b"acTL" in chunks:  # the first picture is part of the animation if fcTL stands before it
         _refuse_several(path, int.from_bytes(chunks[b"acTL"][:4], "big") + (b"fcTL" not in chunks))
@@ -152,7 +195,7 @@ def _tiff(path: str | Path, data: bytes) -> Header:
     if tifffile:
         told = math.prod(map(int, tifffile[1].split(","))) // max(1, sides[0] * sides[1] * samples)
     metamorph = len(as_tuple(first.get(33629)))  # UIC2Tag of MetaMorph: a value for each picture
-    _refuse_several(path, max(1 + len(wholes), depth, told, metamorph))
+    _refuse_several(path, max(1 + len(wholes), depth, told, metamorph, 1 + _has_second_tiff(data, first)))
     extra = as_tuple(first.get(338))  # 1 and 2 are transparency
     if colours not in COLOUR_SAMPLES:
         raise DataError(
@@ -169,9 +212,26 @@ def _tiff(path: str | Path, data: bytes) -> Header:
     if bits not in (1, 2, 4, 8, 16, 32, 64) or (bits > 8 and extra and samples == 2):  # OpenCV reads them wrongly
         with_alpha = " and transparency" if extra else ""
         raise DataError(f"{path}: a TIFF of {bits} bits{with_alpha}, which is not read. Save it again as PNG.")
+    odd_tiles = bits == 8 and first.get(259, 1) == 1 and first.get(322, 0) * first.get(323, 0) % 1024 > 0
+    if data.startswith(b"MM\0+") and (bits < 8 or colours == PALETTE or extra or odd_tiles):  # Pillow must read these
+        raise DataError(
+            f"{path}: a BigTIFF in big-endian order that has a palette, transparency, small tiles or less than 8 bits, "
+            f"which is not read. Save it again as PNG."
+        )
     turn = first.get(ORIENTATION, 1)
     turn = turn if turn in range(1, 9) else 1
-    return Header("TIFF", *sides, turn, bits, colours == PALETTE, bool(extra), colours == GREY_FROM_WHITE)
+    palette, inverted = colours == PALETTE, colours == GREY_FROM_WHITE
+    return Header("TIFF", *sides, turn, bits, palette, bool(extra), inverted, odd_tiles)
+
+
+def _has_second_tiff(data: bytes, first: dict[int, Any]) -> bool:
+    """Whether another TIFF of the same size follows the last strip or tile, as in files that were joined."""
+    starts, lengths = (as_tuple(first.get(tile, first.get(strip))) for tile, strip in ((324, 273), (325, 279)))
+    joint = data.find(data[:4], max(map(sum, zip(starts, lengths, strict=False)), default=len(data)))
+    with contextlib.suppress(Exception):  # what was found is not a TIFF
+        second = tiff_pages(data[joint:])[0]
+        return joint > 0 and all(second[tag] == first[tag] for tag in (256, 257))
+    return False
 
 
 def _raw_file(path: str | Path) -> DataError:
@@ -184,8 +244,18 @@ def _raw_file(path: str | Path) -> DataError:
 
 def _refuse_several(path: str | Path, count: int) -> None:
     if count > 1:
-        raise DataError(
-            f"{path}: holds {count} pictures (pages, slices or frames), expected one. "
-            f"Save each of them as a file of its own, images and masks under the same names.",
-            "several pictures",
-        )
+        raise _several(path, f"{count} pictures")
+
+
+def _refuse_second(path: str | Path, behind: bytes) -> None:
+    """DataError if another picture begins behind the first, as in files that were joined."""
+    if PICTURE_START.match(behind[:100].lstrip()):
+        raise _several(path, "more than one picture")
+
+
+def _several(path: str | Path, found: str) -> DataError:
+    return DataError(
+        f"{path}: holds {found} (pages, slices or frames), expected one. "
+        f"Save each of them as a file of its own, images and masks under the same names.",
+        "several pictures",
+    )

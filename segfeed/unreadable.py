@@ -34,6 +34,9 @@ OTHER_CONTENTS = (  # where, how it begins, what it is, and the cure
     (0, b"%PDF", "a PDF", CONVERT),
     (0, b"PK\3\4", "a ZIP archive", "Unpack it."),
     (0, b"\x1f\x8b", "compressed with gzip", "Unpack it."),
+    (0, b"Pf", "a picture of floating point (PFM)", CONVERT),
+    (0, b"PF", "a picture of floating point (PFM)", CONVERT),
+    (0, b"P7", "a PAM picture", CONVERT),
     (0, b"\x93NUMPY", "an array of NumPy", CONVERT),
     (0, b"\x89HDF", "a file of HDF5", CONVERT),
     (128, b"DICM", "a DICOM file", CONVERT),
@@ -78,8 +81,9 @@ def _not_decoded(path: str | Path, data: bytes, measured: str) -> DataError:
 
 
 def cut_off(path: str | Path, data: bytes) -> DataError:
-    words = f"{path}: the file is cut off ({len(data)} bytes, no end). Copy it again from its source."
-    return DataError(words, "truncated file")
+    """The error for a file whose end, or pixels before it, are missing."""
+    found = f"cut off ({len(data)} bytes, no end)" if is_cut(data) else "cut off or damaged: pixels are missing"
+    return DataError(f"{path}: the file is {found}. Copy it again from its source.", "truncated file")
 
 
 def is_cut(data: bytes) -> bool:
@@ -119,7 +123,8 @@ def _unusual_tiff(data: bytes) -> str:
 def tiff_pages(data: bytes, at: int | None = None) -> list[dict[int, Any]]:
     """The tags of each page, from the one at an offset on."""
     big = 43 in data[2:4]  # BigTIFF
-    stream, directory = io.BytesIO(data), ImageFileDirectory_v2(data[: 16 if big else 8])
+    start = (b"II+\0" if big else b"II*\0") + data[4 : 16 if big else 8]  # Pillow does not know MM\0+
+    stream, directory = io.BytesIO(data), ImageFileDirectory_v2(start, data[:2])
     pages: list[dict[int, Any]] = []
     seen: set[int] = set()
     at = directory.next if at is None else at

@@ -63,6 +63,11 @@ def turned(orientation):
     return exif
 
 
+def half(data):
+    """The first half of a JPEG, with the mark of an end."""
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
 def alpha(pixels, value):
     return np.dstack([pixels, np.full(pixels.shape[:2], value, np.uint8)])
 
@@ -232,6 +237,22 @@ CATALOGUE = {
         f"several pictures, {kind}": ("masks", f"동전 3.{kind}", several(kind), "holds 2 pictures")
         for kind in ("png", "tiff", "webp")
     },
+    "several pictures, PGM": ("masks", "동전 3.pgm", 2 * saved(disc(), "ppm"), "holds more than one picture"),
+    "several pictures, joined PNG": ("images", "동전 3.png", 2 * saved(picture(3)), "holds more than one picture"),
+    "several pictures, stereo": ("images", "동전 3.jpg", jpeg(3) + jpeg(4), "holds 2 pictures"),
+    "truncated file, half with an end": ("images", "동전 3.jpg", half(jpeg(3)), "cut off"),
+    "truncated file, half of a progressive one with an end": (
+        "images",
+        "동전 3.jpg",
+        half(jpeg(3, progressive=True)),
+        "cut off",
+    ),
+    "truncated file, half of one in inks with an end": (
+        "images",
+        "동전 3.jpg",
+        half(saved(Image.fromarray(picture(3)).convert("CMYK"), "jpeg")),
+        "cut off",
+    ),
     "several pictures, ImageJ": (
         "masks",
         "동전 3.tiff",
@@ -413,7 +434,15 @@ def test_a_jpeg_that_is_damaged_in_the_middle_is_found(folder):
     data[-120:-100] = b"\xff\xd0" * 10  # marks that do not belong there
     break_it(folder, "images", "동전 3.jpg", bytes(data))
     (finding,) = look(folder)
-    assert finding.kind in {"damaged file", "unreadable file"} and finding.measured
+    assert finding.kind == "truncated file" and finding.measured == "the file is cut off or damaged: pixels are missing"
+    assert stops(folder)
+
+
+def test_a_jpeg_with_bytes_that_mean_nothing_is_damaged_and_read(folder):
+    break_it(folder, "images", "동전 3.jpg", jpeg(3)[:-2] + bytes(9) + b"\xff\xd9")
+    (finding,) = look(folder)
+    assert finding.kind == "damaged file" and "extraneous bytes" in finding.measured
+    assert not stops(folder)
 
 
 def test_a_jpeg_of_inks_and_one_with_something_behind_its_end_are_no_fault(folder):

@@ -233,6 +233,139 @@ def test_a_jpeg_is_turned_as_its_mask_whatever_the_form_of_the_tag(tmp_path, ord
     assert read_image(tmp_path / "image", (8, 8)).shape[:2] == (image.shape[0] // 2, image.shape[1] // 2)
 
 
+def tiff_of(pixels, order, big, tile=None):
+    """A TIFF or BigTIFF of uint8 (H, W) or (H, W, 3), "<" or ">", in one strip or in tiles of (height, width)."""
+    height, width = pixels.shape[:2]
+    samples, (rows, columns) = pixels[0, 0].size, tile or (height, width)
+    padded = np.pad(pixels, ((0, -height % rows), (0, -width % columns), *[(0, 0)] * (pixels.ndim - 2)))
+    parts = [
+        padded[row : row + rows, column : column + columns].tobytes()
+        for row in range(0, height, rows)
+        for column in range(0, width, columns)
+    ]
+    start, word = (16, "Q") if big else (8, "I")
+    offsets = [start + sum(map(len, parts[:number])) for number in range(len(parts))]
+    tags = {256: [width], 257: [height], 258: [8] * samples, 259: [1], 262: [1 if samples == 1 else 2], 277: [samples]}
+    if tile:
+        tags |= {322: [columns], 323: [rows], 324: offsets, 325: list(map(len, parts))}
+    else:
+        tags |= {273: offsets, 278: [rows], 279: list(map(len, parts))}
+    body, entries = b"".join(parts), b""
+    for number, values in sorted(tags.items()):
+        data = struct.pack(f"{order}{len(values)}I", *values)
+        if len(data) > len(struct.pack(word, 0)):
+            body, data = body + data, struct.pack(order + word, start + len(body))
+        entries += struct.pack(f"{order}HH{word}", number, 4, len(values)) + data.ljust(8 if big else 4, b"\0")
+    mark = b"II" if order == "<" else b"MM"
+    head = (
+        struct.pack(f"{order}HHHQ", 43, 8, 0, 16 + len(body)) if big else struct.pack(f"{order}HI", 42, 8 + len(body))
+    )
+    return mark + head + body + struct.pack(order + ("Q" if big else "H"), len(tags)) + entries + bytes(8)
+
+
+TILES = st.tuples(st.sampled_from([16, 32, 48]), st.sampled_from([16, 64, 112]))
+
+
+@given(st.sampled_from("<>"), st.booleans(), st.none() | TILES, st.sampled_from([1, 3]), st.integers(1, 70))
+def test_a_tiff_of_any_order_and_tiles_is_read_or_has_a_true_cure(tmp_path_factory, order, big, tile, samples, side):
+    path = tmp_path_factory.mktemp("tiff") / "동전.tif"
+    pixels = np.random.default_rng(side).integers(0, 256, (side, 50, samples), np.uint8)
+    path.write_bytes(tiff_of(pixels if samples == 3 else pixels[..., 0], order, big, tile))
+    if big and order == ">" and tile and tile[0] * tile[1] % 1024:
+        with pytest.raises(DataError, match=r"동전\.tif: a BigTIFF in big-endian order.*Save it again as PNG"):
+            read_image(path)
+        return
+    assert np.array_equal(read_image(path), np.broadcast_to(pixels, (side, 50, 3)))
+    if samples == 1:
+        assert np.array_equal(read_mask(path), pixels)
+
+
+PNM = {"P1": (1, 1), "P2": (1, 255), "P3": (3, 255), "P4": (1, 1), "P5": (1, 255), "P6": (3, 255)}
+
+
+@given(st.sampled_from(list(PNM)), st.integers(1, 20), st.integers(1, 20), st.binary(max_size=9), st.data())
+def test_two_pictures_in_one_pnm_are_refused(tmp_path_factory, magic, width, height, comment, data):
+    samples, most = PNM[magic]
+    most = data.draw(st.sampled_from([most] if most == 1 else [15, 255, 65535]))
+    values = np.random.default_rng(width).integers(0, most + 1, (height, width * samples))
+    if magic in ("P1", "P2", "P3"):
+        body = b" ".join(b"%d" % value for value in values.ravel()) + b"\n"
+    else:
+        body = (
+            np.packbits(values, axis=1).tobytes()
+            if most == 1
+            else values.astype(">u2" if most > 255 else "u1").tobytes()
+        )
+    remark = b"#" + comment.replace(b"\n", b"").replace(b"\r", b"") + b"\n"
+    one = magic.encode() + b"\n" + remark + b"%d %d\n" % (width, height) + (b"" if most == 1 else b"%d\n" % most) + body
+    path = tmp_path_factory.mktemp("pnm") / "동전.pnm"
+    for read in (read_image, read_mask):
+        for tail in (b"", b"\n", b"the end"):
+            path.write_bytes(one + tail)
+            try:
+                read(path)
+            except DataError as error:
+                assert error.kind != "several pictures"
+        for joint in (b"", b"\n"):
+            path.write_bytes(one + joint + one)
+            with pytest.raises(DataError, match=r"동전\.pnm: holds more than one picture") as refused:
+                read(path)
+            assert refused.value.kind == "several pictures"
+
+
+JOINED = {
+    **{kind: saved(disc(), kind) for kind in ("png", "gif", "bmp", "tiff", "jpeg2000")},
+    "TIFF with its tags behind": tiff(disc()),
+    "TIFF in tiles": tiff_of(disc(), ">", True, (32, 32)),
+    "webp": saved(picture(1), "webp"),
+    "WebP without loss": saved(picture(1), "webp", lossless=True),
+    "a raw code stream": saved(picture(1), "jpeg2000", no_jp2=True),
+    "jpeg": saved(np.full((40, 56), 255, np.uint8), "jpeg"),
+    "progressive": saved(picture(1), "jpeg", progressive=True),
+}
+
+
+@pytest.mark.parametrize("one", JOINED.values(), ids=JOINED)
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_joined_files_hold_more_than_one_picture(tmp_path, read, one):
+    (tmp_path / "a").write_bytes(one + one)
+    with pytest.raises(DataError, match=r"holds (more than one picture|2 pictures)") as refused:
+        read(tmp_path / "a")
+    assert refused.value.kind == "several pictures"
+
+
+HALVES = {
+    "colour": (picture(1, 80, 112), {}),
+    "grey": (picture(1, 80, 112)[..., 0], {}),
+    "with restarts": (picture(1, 80, 112), {"restart_marker_rows": 1}),
+    "inks": (Image.fromarray(picture(1, 80, 112)).convert("CMYK"), {}),
+}
+
+
+@given(st.sampled_from(list(HALVES)), st.floats(0, 1), st.sampled_from([None, (10, 14), (20, 28)]))
+def test_a_jpeg_that_was_cut_and_given_an_end_is_refused(tmp_path_factory, kind, share, size):
+    path = tmp_path_factory.mktemp("cut") / "동전.jpg"
+    pixels, options = HALVES[kind]
+    whole = saved(pixels, "jpeg", **options)
+    start = whole.rindex(b"\xff\xda") + 2
+    start += int.from_bytes(whole[start : start + 2], "big")
+    path.write_bytes(whole[: start + round(share * (len(whole) - start - 20))] + b"\xff\xd9")
+    with pytest.raises(DataError, match=r"동전\.jpg: the file is cut off or damaged: pixels are missing") as refused:
+        read_image(path, size)
+    assert refused.value.kind == "truncated file"
+
+
+def test_a_smaller_jpeg_or_a_gain_map_behind_a_jpeg_is_no_second_picture(tmp_path):
+    whole = saved(picture(1), "jpeg")
+    for behind in (
+        saved(picture(1, 20, 28), "jpeg"),
+        saved(picture(1), "jpeg", comment=b"hdrgm:Version"),
+        b"\xff\xd8\xff",
+    ):
+        (tmp_path / "a.jpg").write_bytes(whole + behind)
+        assert read_image(tmp_path / "a.jpg").shape == (40, 56, 3)
+
+
 # --- Folders ---------------------------------------------------------------------------------
 
 

@@ -44,6 +44,9 @@ def audit(
             that are in two.
         progress: show a bar on the error output.
 
+    Not everything can be seen: a progressive JPEG that was cut between two of its scans, and given an end, is a whole
+    picture that lacks detail.
+
     Of a file only its name, 64 bits of its picture and some counts are kept. Raises DataError when a folder
     does not exist or both are empty, and ValueError for an argument outside its range.
     """

@@ -159,10 +159,10 @@ def _inspect_jpeg(path: str, data: bytes, header: Header, report: Reporter) -> t
     said = ""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if space not in {"CMYK", "YCCK"}:  # simplejpeg does not turn inks into light; OpenCV does
-            small = simplejpeg.decode_jpeg(
-                data, "GRAY", min_height=min(height, THUMBNAIL_SIDE), min_width=min(width, THUMBNAIL_SIDE)
-            )
+        inks = space in {"CMYK", "YCCK"}  # simplejpeg does not turn them into light; OpenCV does
+        least = {"min_height": min(height, THUMBNAIL_SIDE), "min_width": min(width, THUMBNAIL_SIDE)}
+        small = simplejpeg.decode_jpeg(data, "CMYK" if inks else "GRAY", **least)
+        if not inks:
             return small[..., 0], space == "Gray"
     except (ValueError, MemoryError) as error:
         said = str(error)
