@@ -97,7 +97,8 @@ def _behind(data: bytes, image: ImageFile.ImageFile, bits: int) -> bytes:
         case "WEBP":
             end = 8 + int.from_bytes(data[4:8], "little")
         case "GIF":
-            end = data.find(b";GIF8") + 1
+            joint = re.search(rb";\s*(?=GIF8)", data)
+            end = joint.end() if joint else 0
         case "PPM" if data[1:2] in b"123":  # text
             text = _without_comments(data[image.tile[0].offset :])
             return text[text.find(b"P") :]
@@ -134,7 +135,7 @@ def check_one_jpeg(path: str | Path, data: bytes) -> None:
 
     A smaller one is a preview or, as one that says so, a gain map: the same picture for other screens.
     """
-    if (joint := re.search(rb"\xff\xd9\0*(?=\xff\xd8\xff)", data)) and not re.search(rb"hdrgm:|ts:21496", data):
+    if (joint := re.search(rb"\xff\xd9[\0\s]*(?=\xff\xd8\xff)", data)) and not re.search(rb"hdrgm:|ts:21496", data):
         try:
             first, second = (simplejpeg.decode_jpeg_header(data[at:])[:2] for at in (0, joint.end()))
         except ValueError:

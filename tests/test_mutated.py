@@ -51,6 +51,20 @@ def cut(data, rng):
     return data[: rng.randrange(len(data))]
 
 
+ENDS = {0xFF: b"\xff\xd9", 0x89: b"\0\0\0\0IEND\xaeB`\x82", ord("G"): b"\0;"}
+
+
+def cut_and_end(data, rng):
+    """The end is missing, but for the mark of it, or zeros are in its place."""
+    start = rng.randrange(len(data))
+    return data[:start] + rng.choice([ENDS.get(data[0], b""), bytes(len(data) - start)])
+
+
+def join(data, rng):
+    """The picture comes twice, or another follows."""
+    return data + rng.choice([data, b"\n" + data, STARTS[0], STARTS[1]])
+
+
 def cut_out(data, rng):
     """A piece in the middle is missing."""
     start = rng.randrange(len(data))
@@ -152,7 +166,7 @@ def seal(data, rng):
     return b"".join(out)
 
 
-DAMAGES = [flip, flip_start, cut, cut_out, repeat, swap_start, lie, seal]
+DAMAGES = [flip, flip_start, cut, cut_and_end, cut_out, repeat, join, swap_start, lie, seal]
 
 
 # --- The process that reads them -------------------------------------------------------------
@@ -235,7 +249,8 @@ def test_damaged_files_are_read_or_refused_by_name(tmp_path, count):
     tally = json.loads(run.stdout.splitlines()[-1])
     assert sum(map(sum, tally.values())) == count and set(tally) == {damage.__name__ for damage in DAMAGES}
     refused = {name: results[1] / sum(results) for name, results in tally.items()}
-    assert refused["cut"] > 0.9 and refused["swap_start"] > 0.5 and refused["lie"] > 0.5, tally
+    assert refused["cut"] > 0.9 and refused["cut_and_end"] > 0.8 and refused["join"] > 0.5, tally
+    assert refused["swap_start"] > 0.5 and refused["lie"] > 0.5, tally
 
 
 @pytest.mark.parametrize("error", [MemoryError("full"), struct.error("short"), EOFError("end"), KeyError("tag")])
