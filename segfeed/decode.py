@@ -12,7 +12,7 @@ from PIL import Image
 
 from segfeed.errors import DataError
 from segfeed.files import raw_bytes
-from segfeed.headers import Header, check_one_jpeg, check_size, jpeg_orientation, read_header, upright_size
+from segfeed.headers import Header, check_size, jpeg_orientation, read_header, upright_size
 from segfeed.unreadable import JPEG, cut_off, decode_or_raise
 
 
@@ -62,7 +62,6 @@ REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.
 
 def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, ...]]:
     turn = jpeg_orientation(data)
-    check_one_jpeg(path, data)
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         check_size(path, data, height, width)

@@ -66,7 +66,7 @@ def _header(path: str | Path, data: bytes) -> Header | None:
     if data[:4] == PNG and data[12:16] == b"IHDR":
         return _png(path, data)
     if data[:2] == JPEG:
-        return _jpeg(path, data)
+        return _jpeg(data)
     if data.startswith(TIFF):
         return _tiff(path, data)
     try:
@@ -130,22 +130,8 @@ def jpeg_orientation(data: bytes) -> int:
     return 1
 
 
-def check_one_jpeg(path: str | Path, data: bytes) -> None:
-    """DataError for a JPEG with another of its size behind it: the second view of a stereo camera, or a film.
-
-    A smaller one is a preview or, as one that says so, a gain map: the same picture for other screens.
-    """
-    if (joint := re.search(rb"\xff\xd9[\0\s]*(?=\xff\xd8\xff)", data)) and not re.search(rb"hdrgm:|ts:21496", data):
-        try:
-            first, second = (simplejpeg.decode_jpeg_header(data[at:])[:2] for at in (0, joint.end()))
-        except ValueError:
-            return
-        _refuse_several(path, 1 + (first == second))
-
-
-def _jpeg(path: str | Path, data: bytes) -> Header:
+def _jpeg(data: bytes) -> Header:
     turn = jpeg_orientation(data)
-    check_one_jpeg(path, data)
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         return Header("JPEG", height, width, turn)

@@ -239,7 +239,6 @@ CATALOGUE = {
     },
     "several pictures, PGM": ("masks", "동전 3.pgm", 2 * saved(disc(), "ppm"), "holds more than one picture"),
     "several pictures, joined PNG": ("images", "동전 3.png", 2 * saved(picture(3)), "holds more than one picture"),
-    "several pictures, stereo": ("images", "동전 3.jpg", jpeg(3) + jpeg(4), "holds 2 pictures"),
     "truncated file, half with an end": ("images", "동전 3.jpg", half(jpeg(3)), "cut off"),
     "truncated file, half of a progressive one with an end": (
         "images",
