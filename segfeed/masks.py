@@ -54,7 +54,7 @@ def read_values(path: str | Path, data: bytes, header: Header) -> np.ndarray:
         )
     if header.palette:
         used = np.flatnonzero(cv2.calcHist([stored], [0], None, [256], [0, 256]))
-        colours = palette_of(data)[used]
+        colours = palette_of(path, data)[used]
         # index 1 shown as white is the object in either reading
         unlike = [
             (i, c) for i, c in zip(used.tolist(), colours[:, 0].tolist(), strict=True) if c != i and (i, c) != (1, 255)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
 from segfeed.errors import DataError
@@ -55,6 +55,8 @@ def decode_or_raise(path: str | Path, data: bytes, read: Callable[[], T | None])
         found = read()
     except DataError:
         raise
+    except UnidentifiedImageError:  # which would tell the address of a buffer
+        found = None
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error} {SMALLER}", "decompression bomb") from error
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and MemoryError included
