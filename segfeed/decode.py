@@ -81,7 +81,8 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
         )
         header = Header("JPEG", height, width, turn)
         if colours not in {"CMYK", "YCCK"}:  # simplejpeg does not turn inks into light; OpenCV does
-            image = simplejpeg.decode_jpeg(data, min_height=height // scale, min_width=width // scale)
+            smaller = {"min_height": height // scale, "min_width": width // scale} if scale > 1 else {}
+            image = simplejpeg.decode_jpeg(data, **smaller)
             return upright(image, header), upright_size(header)
     except DataError:
         raise

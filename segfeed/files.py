@@ -114,7 +114,7 @@ def _pictures_below(folder: os.DirEntry[str], beside: Path) -> int:
 def raw_bytes(path: str | Path) -> bytes:
     """The bytes of a file, which may be one of those in shards; OSError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             return file.read()
     except FileNotFoundError:
         path = Path(path)

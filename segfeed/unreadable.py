@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,16 +91,24 @@ def is_cut(data: bytes) -> bool:
     return data[:4] == PNG and b"IEND" not in data
 
 
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """The second byte of each marker before the pixels of a JPEG, and where the contents of its segment begin."""
+    at = 2
+    while at + 4 < len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        if data[at + 1] == 0xFF:  # filled up
+            at += 1
+            continue
+        yield data[at + 1], at + 4
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
 def _unusual_jpeg(data: bytes) -> str:
     """What decoders do not know of a JPEG; nothing if it is usual."""
-    at = 2
-    while at + 4 < len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, at in jpeg_segments(data):
         if marker in (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7):
             if marker in OTHER_JPEG:
                 return f"JPEG that is {OTHER_JPEG[marker]}"
-            return "" if data[at + 4] == 8 else f"JPEG of {data[at + 4]} bits"
-        at += 2 + length
+            return "" if data[at] == 8 else f"JPEG of {data[at]} bits"
     return ""
 
 
