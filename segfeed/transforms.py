@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H, W, C) to `size` (height, width), anti-aliased: each source pixel contributes.
+def resize_image(image: np.ndarray, size: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
+    """Resize (H, W, C) to `size` (height, width), into `out` if given, anti-aliased: each source pixel contributes.
 
     A side that shrinks 1.5 times or more is averaged; up to there linear interpolation weighs every pixel.
     """
     height, width = (new if old >= 1.5 * new else old for new, old in zip(size, image.shape, strict=False))
     if (height, width) != image.shape[:2]:
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(*size, -1)
+    return cv2.resize(image, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR).reshape(*size, -1)
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
