@@ -36,17 +36,23 @@ from matplotlib.figure import Figure
 
 SIZE = 384
 # source: pairs, height, width, batch, epochs a round
-SOURCES = {"small": (512, 360, 480, 32, 2), "large": (40, 3000, 4000, 4, 3), "cache": (512, 360, 480, 32, 12)}
+SOURCES = {
+    "small": (512, 360, 480, 32, 2),
+    "png": (512, 360, 480, 32, 1),
+    "large": (40, 3000, 4000, 4, 3),
+    "cache": (512, 360, 480, 32, 12),
+}
 
 
 def make_photos(folder: Path, count: int, height: int, width: int) -> list[tuple[str, str]]:
-    """Photographs with the noise of a camera, JPEG of quality 90, and masks of a few discs, PNG."""
+    """Photographs with the noise of a camera, JPEG of quality 90 (or PNG), and masks of a few discs, PNG."""
+    suffix = ".png" if folder.name == "png" else ".jpg"
     originals = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()]
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     files = []
     for number in range(count):
-        image, mask = folder / "images" / f"{number:04d}.jpg", folder / "masks" / f"{number:04d}.png"
+        image, mask = folder / "images" / f"{number:04d}{suffix}", folder / "masks" / f"{number:04d}.png"
         files.append((str(image), str(mask)))
         if mask.exists():
             continue
@@ -230,6 +236,7 @@ def chart(results: list[dict], path: Path) -> None:
     """One panel a source: medians in `fit`, smallest and largest as whiskers, the limit as a line."""
     names = {
         "small": "480×360 JPEG, first epoch",
+        "png": "480×360 PNG, first epoch",
         "large": "12-megapixel JPEG, first epoch",
         "cache": "later epochs",
     }

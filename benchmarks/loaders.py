@@ -7,6 +7,7 @@ side in pixels. It returns what `Model.fit` accepts, and what a `for` loop goes 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,8 @@ import keras
 import numpy as np
 import simplejpeg
 import tensorflow as tf
+from kornia_rs.io import decode_image_png_u8
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from segfeed import DataGenerator
@@ -25,30 +28,49 @@ from segfeed.threads import CORES
 Files = list[tuple[str, str]]
 
 
+# --- The fastest decoders we found, for the limit and for peers that can use them -----------------
+
+
+def sides(image: str) -> tuple[int, int]:
+    """Height and width of an image file."""
+    with Image.open(image) as opened:
+        return opened.height, opened.width
+
+
+def decode_image(data: bytes, height: int, width: int, size: int, buffer: np.ndarray | None = None) -> np.ndarray:
+    """An image of this height and width as RGB, a JPEG at 1/2, 1/4 or 1/8 if it is still as large as `size` then."""
+    if data[:2] != b"\xff\xd8":
+        return decode_image_png_u8(data, (height, width), "rgb")
+    scale = max(n for n in (1, 2, 4, 8) if n == 1 or min(height, width) >= n * size)
+    return simplejpeg.decode_jpeg(data, buffer=buffer, min_height=-(-height // scale), min_width=-(-width // scale))
+
+
+def decode_mask(data: bytes, height: int, width: int) -> np.ndarray:
+    return decode_image_png_u8(data, (height, width), "mono")
+
+
 # --- The limits: nothing but C calls, on all cores ------------------------------------------------
 
 
 class DecodeLimit:
-    """Decode and resize from memory with the fastest decoders we found, into arrays that stay where they are."""
+    """Decode and resize from memory, into arrays that stay where they are."""
 
     def __init__(self, files: Files, size: int, batch: int):
-        self.data = [(Path(image).read_bytes(), np.fromfile(mask, np.uint8)) for image, mask in files]
-        self.size, self.batch = size, batch
+        self.data = [(Path(image).read_bytes(), Path(mask).read_bytes()) for image, mask in files]
+        self.size, self.batch, self.sides = size, batch, sides(files[0][0])
         self.threads = ThreadPoolExecutor(CORES)
 
     def part(self, first: int) -> None:
         size = self.size
         out, mask_out = np.empty((size, size, 3), np.uint8), np.empty((size, size), np.uint8)
-        height, width = simplejpeg.decode_jpeg_header(self.data[0][0])[:2]
-        scale = max(n for n in (1, 2, 4, 8) if n == 1 or min(height, width) >= n * size)
-        smaller = -(-height // scale), -(-width // scale)
-        buffer = np.empty((*smaller, 3), np.uint8)
-        area = cv2.INTER_AREA if min(smaller) >= 1.5 * size else cv2.INTER_LINEAR
-        for jpeg, png in self.data[first::CORES]:
-            image = simplejpeg.decode_jpeg(jpeg, buffer=buffer, min_height=smaller[0], min_width=smaller[1])
+        buffer = decode_image(self.data[0][0], *self.sides, size)
+        area = cv2.INTER_AREA if min(buffer.shape[:2]) >= 1.5 * size else cv2.INTER_LINEAR
+        for data, mask in self.data[first::CORES]:
+            image = decode_image(data, *self.sides, size, buffer)
             cv2.resize(image, (size, size), dst=out, interpolation=area)
-            mask = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
-            cv2.resize(mask, (size, size), dst=mask_out, interpolation=cv2.INTER_NEAREST_EXACT)
+            cv2.resize(
+                decode_mask(mask, *self.sides), (size, size), dst=mask_out, interpolation=cv2.INTER_NEAREST_EXACT
+            )
 
     def __iter__(self):
         list(self.threads.map(self.part, range(CORES)))
@@ -140,7 +162,7 @@ def tf_guide(files: Files, size: int, batch: int) -> tf.data.Dataset:
     """As TensorFlow's guide writes it: decode, convert to float32, resize; AUTOTUNE."""
 
     def load(image, mask):
-        image = tf.io.decode_jpeg(tf.io.read_file(image), channels=3)
+        image = tf.io.decode_image(tf.io.read_file(image), channels=3, expand_animations=False)
         image = tf.image.resize(tf.image.convert_image_dtype(image, tf.float32), (size, size))
         mask = tf.io.decode_png(tf.io.read_file(mask), channels=1)
         mask = tf.image.resize(mask, (size, size), method="nearest")
@@ -152,12 +174,15 @@ def tf_guide(files: Files, size: int, batch: int) -> tf.data.Dataset:
 
 def tf_tuned(files: Files, size: int, batch: int, cache: bool = False) -> tf.data.Dataset:
     """uint8, libjpeg's fast paths and scaled decoding, in any order; `cache` keeps the pairs, shuffled each epoch."""
-    height, width = simplejpeg.decode_jpeg_header(Path(files[0][0]).read_bytes())[:2]
+    height, width = sides(files[0][0])
     ratio = max(n for n in (1, 2, 4, 8) if n == 1 or min(height, width) >= n * size)
 
     def load(image, mask):
-        image = tf.io.decode_jpeg(
-            tf.io.read_file(image), channels=3, ratio=ratio, fancy_upscaling=False, dct_method="INTEGER_FAST"
+        data = tf.io.read_file(image)
+        image = (
+            tf.io.decode_jpeg(data, channels=3, ratio=ratio, fancy_upscaling=False, dct_method="INTEGER_FAST")
+            if files[0][0].endswith(".jpg")
+            else tf.io.decode_png(data, channels=3)
         )
         image = tf.cast(tf.image.resize(image, (size, size)), tf.uint8)
         mask = tf.io.decode_png(tf.io.read_file(mask), channels=1)
@@ -176,14 +201,18 @@ def tf_tuned(files: Files, size: int, batch: int, cache: bool = False) -> tf.dat
 # --- Peers that may be missing: they read with the fastest decoders too ---------------------------
 
 
+@functools.cache
+def sides_of_folder(folder: str) -> tuple[int, int]:
+    """All images of a folder have these."""
+    return sides(str(next(Path(folder).iterdir())))
+
+
 def read(image: str, mask: str, size: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    with open(image, "rb") as file:
-        jpeg = file.read()
-    height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
-    scale = max(n for n in (1, 2, 4, 8) if n == 1 or min(height, width) >= n * size)
-    pixels = simplejpeg.decode_jpeg(jpeg, min_height=-(-height // scale), min_width=-(-width // scale))
-    pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
-    grey = cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+    height, width = sides_of_folder(os.path.dirname(image))
+    pixels = decode_image(Path(image).read_bytes(), height, width, size)
+    area = cv2.INTER_AREA if min(pixels.shape[:2]) >= 1.5 * size else cv2.INTER_LINEAR
+    pixels = cv2.resize(pixels, (size, size), interpolation=area)
+    grey = decode_mask(Path(mask).read_bytes(), height, width)
     grey = cv2.resize(grey, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)[..., None] > 0
     return pixels if dtype == "uint8" else np.divide(pixels, 255, dtype=np.float32), grey.astype(dtype)
 

@@ -85,8 +85,10 @@ def _check_colours(colours: Mapping, names: int, ignore: int | None) -> None:
 # --- What the functions return ---------------------------------------------------------------
 
 
-def check_augmented(returned: Any, pair: tuple[np.ndarray, np.ndarray], files: tuple[Path, Path]) -> None:
-    """Raise DataError, with the file's name, unless `augment` returned arrays like the pair that it was given."""
+def check_augmented(
+    returned: Any, pair: tuple[np.ndarray, np.ndarray], n_classes: int, ignore: int | None, files: tuple[Path, Path]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `augment` returned; DataError, with the file's name, unless it is like the pair that it was given."""
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise DataError(f"{files[0]}: augment returned {_described(returned)}; expected (image, mask).")
     for name, given, found, file in zip(("image", "mask"), pair, returned, files, strict=True):
@@ -96,19 +98,16 @@ def check_augmented(returned: Any, pair: tuple[np.ndarray, np.ndarray], files: t
                 f"{file}: augment returned {_described(found)} for the {name}; expected {_described(given)}. "
                 f"Return the {name} as it came: {meaning}, with its last axis."
             )
-
-
-def check_augmented_classes(mask: np.ndarray, n_classes: int, ignore: int | None, file: Path) -> None:
-    """Raise DataError, with the file's name, for a class index that does not exist."""
-    last = max(1, n_classes - 1)
+    (image, mask), last = returned, max(1, n_classes - 1)
     if mask.max() > last:
         wrong = mask[(mask > last) & (mask != VOID if ignore is not None else True)]
         if wrong.size:
             void = "" if ignore is None else f", and {VOID} for void"
             raise DataError(
-                f"{file}: augment made {wrong[0]} of a class index; expected 0 to {last}{void}. "
+                f"{files[1]}: augment made {wrong[0]} of a class index; expected 0 to {last}{void}. "
                 f"Move the pixels of a mask, never blend them, and leave their values alone."
             )
+    return image, mask
 
 
 def check_preprocessed(returned: Any, shape: tuple[int, ...]) -> np.ndarray:

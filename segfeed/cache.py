@@ -80,15 +80,20 @@ class PixelCache:
             np.take(kept, numbers, axis=0, out=batch, mode="clip")  # with "raise" NumPy copies twice
         return True
 
-    def get_or_read(self, number: int, read: Callable[[int], Pixels]) -> Pixels:
-        """Pair `number`, not to be written to: from its slot if the mark matches, else from `read`, and kept."""
+    def get_or_read(self, number: int, read: Callable[..., None], place: Pixels | None = None) -> Pixels:
+        """Pair `number`, not to be written to: from its slot if the mark matches, else by `read(number, image, mask)`.
+
+        `read` writes into the slot; of a pair without a slot into the arrays `place`, or into new ones.
+        """
         if number >= len(self._marks):
-            return read(number)
+            image, mask = place or (np.empty((*self.size, channels), np.uint8) for channels in (3, 1))
+            read(number, image, mask)
+            return image, mask
         metadata = _metadata(*self.pairs.files(number))  # taken first: a change while reading shows the next time
         image, mask = self._images[number], self._masks[number]
         if self._trusted[number] != self._marks[number] ^ metadata:  # else this process knows mark and metadata
             if self._marks[number] != self._mark(metadata, image, mask):
-                image[...], mask[...] = read(number)
+                read(number, image, mask)
                 self._marks[number] = self._mark(metadata, image, mask)
             self._trusted[number] = self._marks[number] ^ metadata
         return image, mask

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,11 @@ from segfeed.errors import DataError
 from segfeed.files import raw_bytes
 from segfeed.headers import Header, check_size, jpeg_orientation, read_header, upright_size
 from segfeed.unreadable import JPEG, cut_off, decode_or_raise
+
+try:
+    from kornia_rs.io import decode_image_png_u8
+except ImportError:  # OpenCV and Pillow give the same pixels, more slowly
+    decode_image_png_u8 = None
 
 
 def read_image(path: str | Path, for_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -74,7 +81,7 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
         )
         header = Header("JPEG", height, width, turn)
         inks = colours in {"CMYK", "YCCK"}  # OpenCV turns them into light, but does not say what is damaged
-        least = (1, 1) if inks else (height // scale, width // scale)
+        least = (1, 1) if inks else (height // scale, width // scale) if scale > 1 else (0, 0)
         image = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", min_height=least[0], min_width=least[1])
         if not inks:
             return upright(image, header), upright_size(header)
@@ -94,6 +101,8 @@ def _read_jpeg(path: str | Path, data: bytes, for_size: tuple[int, int] | None) 
 
 def decode_rgb(path: str | Path, data: bytes, header: Header) -> np.ndarray:
     """The colours of a picture, (H, W, 3), of the type in which they are stored, upright; grey is a colour."""
+    if not header.palette and (samples := _png_samples(data, header)) is not None:
+        return np.repeat(samples, 3, axis=2) if samples.shape[2] == 1 else np.ascontiguousarray(samples[..., :3])
     # OpenCV misreads some of these
     if header.palette or (header.kind == "PPM" and header.bits == 8) or _few_bits(header):
         return _by_pillow(path, data, header, "RGB")
@@ -109,6 +118,8 @@ def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
 
     Of a palette these are the indices, and of 1, 2 or 4 bits a sample values up to 1, 3 or 15.
     """
+    if (samples := _png_samples(data, header)) is not None:
+        return samples[..., 0] if samples.shape[2] == 1 else samples[..., [2, 1, 0, 3][: samples.shape[2]]]
     if header.palette or _few_bits(header):
         stored = _by_pillow(path, data, header, None)
         if header.palette or stored.dtype == bool:
@@ -121,11 +132,48 @@ def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
     return stored // (255 // (2**header.bits - 1)) if header.bits < 8 else stored
 
 
-def palette_of(data: bytes) -> np.ndarray:
+PNG_MODES = {0: "mono", 2: "rgb", 3: "mono", 6: "rgba"}  # by the colour type of the file
+
+
+def _png_samples(data: bytes, header: Header) -> np.ndarray | None:
+    """The samples of a PNG of 8 bits, upright, (H, W, C), in the order of the file: those of a palette are indices.
+
+    None where kornia-rs does not decode it: other decoders say why, or forgive what is damaged.
+    """
+    if decode_image_png_u8 is None or header.kind != "PNG" or header.bits != 8:
+        return None
+    mode = PNG_MODES.get(data[25])
+    transparent_colour = header.alpha and data[25] in (0, 2)
+    if mode is None or transparent_colour or not _chunks_are_whole(data):
+        return None
+    try:
+        return upright(decode_image_png_u8(data, (header.height, header.width), mode), header)
+    except Exception:
+        return None
+
+
+def _chunks_are_whole(data: bytes) -> bool:
+    """Whether a PNG is there to its end; kornia-rs compares the checksums of IDAT, the pixels, alone."""
+    at, name = 8, b""
+    while name != b"IEND" and at + 12 <= len(data):
+        end, name = at + 8 + int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if name != b"IDAT" and zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        at = end + 4
+    return name == b"IEND"
+
+
+def palette_of(path: str | Path, data: bytes) -> np.ndarray:
     """The colours of a palette, RGB, uint8 (256, 3); greys in their order for a file without one."""
+
+    def read() -> Sequence[int]:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.format == "PNG" and image.palette:  # getpalette would decode the pixels
+                return image.palette.palette
+            return image.getpalette() or []
+
     colours = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    with Image.open(io.BytesIO(data)) as image:
-        declared = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    declared = np.array(list(decode_or_raise(path, data, read)), np.uint8).reshape(-1, 3)
     colours[: len(declared)] = declared
     return colours
 

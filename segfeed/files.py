@@ -164,7 +164,7 @@ def raw_bytes(path: str | Path) -> bytes:
     try:
         if special := SPECIAL_FILES.get(stat.S_IFMT(os.stat(path).st_mode)):  # to open a pipe may wait for ever
             raise OSError(errno.EINVAL, f"it is {special}, not a file")
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             return file.read()
     except FileNotFoundError:
         path = Path(path)

@@ -17,7 +17,6 @@ from segfeed.arguments import (
     VOID,
     check_arguments,
     check_augmented,
-    check_augmented_classes,
     check_picklable,
     check_preprocessed,
     height_and_width,
@@ -27,7 +26,7 @@ from segfeed.buffers import Buffers
 from segfeed.cache import PixelCache, source_digest
 from segfeed.errors import DataError
 from segfeed.masks import Colours, check_mask
-from segfeed.pairing import Pairs, as_list, find_pairs, read_pair
+from segfeed.pairing import Pairs, as_list, find_pairs, read_files
 from segfeed.threads import CORES, Threads
 from segfeed.transforms import resize_image, resize_mask
 
@@ -185,17 +184,21 @@ class DataGenerator(keras.utils.Sequence):
         images = self._buffers.empty((len(numbers), *self.size, self.n_channels), self.dtype)
         masks = self._buffers.empty((len(numbers), *self.size, self.n_classes), self.dtype)
         arrays = [images, masks]
-        weighted = self.ignore is not None or self.class_weights is not None
-        if weighted:
+        if self.ignore is not None or self.class_weights is not None:
             arrays.append(self._buffers.empty(masks.shape[:3], "float32"))
         submit = _threads(os.getpid()).submit
-        as_kept = (self.dtype, self.augment, self.n_channels, self.n_classes) == ("uint8", None, 3, 1)
-        if as_kept and not weighted and len(numbers) and self._cache.result().has_all(numbers):
+        if self._as_kept and len(numbers) and self._cache.result().has_all(numbers):
             return arrays, [submit(self._copy, numbers, images, masks, self.epoch)]
         samples = list(zip(numbers.tolist(), *arrays, strict=True))
         share = max(1, -(-len(samples) // CORES))
         parts = [samples[first : first + share] for first in range(0, len(samples), share)]
         return arrays, [submit(self._write, part, self.epoch) for part in parts]
+
+    @property
+    def _as_kept(self) -> bool:
+        """Whether a batch holds the pixels as the cache does."""
+        plain = (self.dtype, self.n_channels, self.n_classes) == ("uint8", 3, 1)
+        return plain and self.augment is None and self.ignore is None and self.class_weights is None
 
     def _copy(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray, epoch: int) -> None:
         """Copy samples that are in the cache into a batch."""
@@ -204,16 +207,16 @@ class DataGenerator(keras.utils.Sequence):
 
     def _write(self, samples: Iterable[tuple], epoch: int) -> None:
         """Write samples, (number, its places in the arrays of a batch)."""
-        cache = self._cache.result()
+        cache, as_kept = self._cache.result(), self._as_kept
         for number, image_out, mask_out, *weight_out in samples:
-            image, mask = cache.get_or_read(number, self._read)
+            image, mask = cache.get_or_read(number, self._read, (image_out, mask_out) if as_kept else None)
+            if image is image_out:
+                continue
             if self.augment is not None:
                 # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
                 rng = np.random.default_rng([self.seed, epoch, number + 1])
-                returned, files = self.augment(image.copy(), mask.copy(), rng), self.pairs[number][1:]
-                check_augmented(returned, (image, mask), files)
-                image, mask = returned
-                check_augmented_classes(mask, self.n_classes, self.ignore, files[1])
+                pair, files = self.augment(image.copy(), mask.copy(), rng), self.pairs[number][1:]
+                image, mask = check_augmented(pair, (image, mask), self.n_classes, self.ignore, files)
             if self.n_channels == 1:
                 image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
             if self.dtype == "uint8" or self.preprocess is not None:
@@ -224,21 +227,18 @@ class DataGenerator(keras.utils.Sequence):
             if weight_out:
                 np.take(self._weights, mask[..., 0], out=weight_out[0])
 
-    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, number: int, image_out: np.ndarray, mask_out: np.ndarray) -> None:
         """Read pair `number` from its files and resize it; the mask in class indices, and VOID."""
-        image, mask = read_pair(self.pairs[number], self.size, self.colours)
-        self._check(number, mask)  # as stored: resizing could drop a wrong value
-        mask = resize_mask(mask, self.size)
-        classes = mask if self.n_classes > 1 else (mask > 0).view(np.uint8)
-        if self.ignore is not None:
-            classes = np.where(mask == self.ignore, np.uint8(VOID), classes)
-        return resize_image(image, self.size), classes
-
-    def _check(self, number: int, mask: np.ndarray) -> None:
+        image, mask = read_files(*self.pairs.files(number), self.size, self.colours)
         try:
-            check_mask(mask, self.n_classes, self.ignore)
+            check_mask(mask, self.n_classes, self.ignore)  # as stored: resizing could drop a wrong value
         except DataError as error:
             raise DataError(f"{self.pairs[number].mask}: {error}", error.kind) from None
+        resize_image(image, self.size, image_out)
+        mask = resize_mask(mask, self.size)
+        np.copyto(mask_out, mask if self.n_classes > 1 else mask > 0)
+        if self.ignore is not None:
+            mask_out[mask == self.ignore] = VOID
 
     # --- The epoch ---------------------------------------------------------------------------
 

@@ -15,7 +15,19 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from segfeed.errors import DataError
 from segfeed.files import PICTURE_START
-from segfeed.unreadable import CONVERT, JPEG, PNG, SMALLER, TIFF, as_tuple, cut_off, decode_or_raise, is_cut, tiff_pages
+from segfeed.unreadable import (
+    CONVERT,
+    JPEG,
+    PNG,
+    SMALLER,
+    TIFF,
+    as_tuple,
+    cut_off,
+    decode_or_raise,
+    is_cut,
+    jpeg_segments,
+    tiff_pages,
+)
 
 MAX_PIXELS = 178_956_970  # that a file's header may declare: 512 MB as RGB, and Pillow's own limit
 OTHER_KINDS = {"GIF", "BMP", "DIB", "WEBP", "AVIF", "JPEG2000", "PPM"}  # that are read besides PNG, JPEG and TIFF
@@ -124,7 +136,7 @@ def _orientation(image: Image.Image) -> int:
 
 def jpeg_orientation(data: bytes) -> int:
     """How EXIF says a JPEG must be turned, 1 to 8."""
-    if b"Exif\0\0" in data:
+    if any(marker == 0xE1 and data.startswith(b"Exif\0\0", at) for marker, at in jpeg_segments(data)):
         with contextlib.suppress(UnidentifiedImageError):
             return _orientation(Image.open(io.BytesIO(data)))
     return 1

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from segfeed.decode import decode_rgb, decode_stored, palette_of, read_bytes, share_of_transparent
@@ -53,22 +52,26 @@ def read_values(path: str | Path, data: bytes, header: Header) -> np.ndarray:
             "inverted scale",
         )
     if header.palette:
-        used = np.flatnonzero(cv2.calcHist([stored], [0], None, [256], [0, 256]))
-        colours = palette_of(data)[used]
-        # index 1 shown as white is the object in either reading
-        unlike = [
-            (i, c) for i, c in zip(used.tolist(), colours[:, 0].tolist(), strict=True) if c != i and (i, c) != (1, 255)
-        ]
-        if unlike and (colours == colours[:, :1]).all():
-            index, grey = unlike[0]
+        palette = palette_of(path, data)
+        if (index := _other_grey(stored, palette)) is not None:
             raise DataError(
-                f"{path}: its palette shows the value {index} as the grey {grey}, and nobody knows which of the two "
-                f"is the class. Save the mask as a grey PNG that holds 0/255 or the class index.",
+                f"{path}: its palette shows the value {index} as the grey {palette[index, 0]}, and nobody knows "
+                f"which of the two is the class. Save the mask as a grey PNG that holds 0/255 or the class index.",
                 "palette of greys",
             )
     if header.kind == "TIFF" and header.alpha and (transparent := share_of_transparent(path, data, header)):
         raise _transparent(path, transparent)
     return stored
+
+
+def _other_grey(stored: np.ndarray, palette: np.ndarray) -> int | None:
+    """A value that a palette of greys shows as another grey; None where there is none, or colours are used."""
+    grey = (palette == palette[:, :1]).all(axis=1)
+    if not grey[stored.max()]:
+        return None  # nothing need be counted
+    used = np.flatnonzero(np.bincount(stored.ravel()))
+    others = (i for i in used.tolist() if palette[i, 0] != i and (i, palette[i, 0]) != (1, 255))
+    return next(others, None) if grey[used].all() else None  # 1 shown as white is the object in either reading
 
 
 def read_classes(
@@ -170,8 +173,9 @@ def check_mask(mask: np.ndarray, n_classes: int = 1, ignore: int | None = None) 
     `n_classes=k` > 1: the values are class indices 0…k-1.
     `ignore`: one more value, for pixels of which nobody knows the class (void).
     """
+    signed = mask.view(np.int8)  # 255 is -1, so that two passes without a copy see all values
     if ignore is None and (
-        mask.max() < max(2, n_classes) or (n_classes == 1 and (mask + np.uint8(1)).max() <= 1)  # 255 + 1 is 0
+        mask.max() < max(2, n_classes) or (n_classes == 1 and signed.min() >= -1 and signed.max() <= 0)
     ):
         return
     counts = np.bincount(mask.ravel(), minlength=256)

@@ -198,10 +198,17 @@ def read_pair(
 
     `for_size` as in `read_image`; the mask comes whole. `colours` as in `read_mask`.
     """
-    (image, size), mask = read_image_and_size(pair.image, for_size), read_mask(pair.mask, colours)
+    return read_files(pair.image, pair.mask, for_size, colours)
+
+
+def read_files(
+    image_file: str | Path, mask_file: str | Path, for_size: tuple[int, int] | None, colours: Colours | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_pair`, without the `Path` objects of a `Pair`, which take as long as opening the files."""
+    (image, size), mask = read_image_and_size(image_file, for_size), read_mask(mask_file, colours)
     if size != mask.shape[:2]:
         raise DataError(
-            f"{pair.mask}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "
+            f"{mask_file}: the mask is {mask.shape[0]}×{mask.shape[1]} pixels and its image {size[0]}×{size[1]}. "
             f"Make the mask again from this image; "
             f"if the two are turned against each other, look at the EXIF orientation of both.",
             "unequal sizes",

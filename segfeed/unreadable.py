@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
 from segfeed.errors import DataError
@@ -58,6 +58,8 @@ def decode_or_raise(path: str | Path, data: bytes, read: Callable[[], T | None])
         found = read()
     except DataError:
         raise
+    except UnidentifiedImageError:  # which would tell the address of a buffer
+        found = None
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error} {SMALLER}", "decompression bomb") from error
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and MemoryError included
@@ -93,16 +95,24 @@ def is_cut(data: bytes) -> bool:
     return data[:4] == PNG and b"IEND" not in data
 
 
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """The second byte of each marker before the pixels of a JPEG, and where the contents of its segment begin."""
+    at = 2
+    while at + 4 < len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        if data[at + 1] == 0xFF:  # filled up
+            at += 1
+            continue
+        yield data[at + 1], at + 4
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
 def _unusual_jpeg(data: bytes) -> str:
     """What decoders do not know of a JPEG; nothing if it is usual."""
-    at = 2
-    while at + 4 < len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, at in jpeg_segments(data):
         if marker in (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7):
             if marker in OTHER_JPEG:
                 return f"JPEG that is {OTHER_JPEG[marker]}"
-            return "" if data[at + 4] == 8 else f"JPEG of {data[at + 4]} bits"
-        at += 2 + length
+            return "" if data[at] == 8 else f"JPEG of {data[at]} bits"
     return ""
 
 

@@ -276,9 +276,9 @@ def test_a_full_disk_is_named_before_the_training(folders, tmp_path, monkeypatch
 
 INVERTED = """
 class Inverted(DataGenerator):
-    def _read(self, number):
-        image, mask = DataGenerator._read(self, number)
-        return 255 - image, mask
+    def _read(self, number, image, mask):
+        DataGenerator._read(self, number, image, mask)
+        image[...] = 255 - image
 """
 
 

@@ -258,11 +258,11 @@ def test_whatever_a_decoder_raises_becomes_an_error_that_names_the_file(tmp_path
     def imdecode(*arguments):
         raise error
 
-    path = tmp_path / "동전.png"
+    path = tmp_path / "동전.bmp"
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
     monkeypatch.setattr("cv2.imdecode", imdecode)
     for read in (read_image, read_mask):
-        with pytest.raises(DataError, match=r"동전\.png: cannot be decoded"):
+        with pytest.raises(DataError, match=r"동전\.bmp: cannot be decoded"):
             read(path)
 
 

@@ -102,7 +102,8 @@ def test_the_matrix_runs_every_python_and_the_notebooks_on_both_ends(monkeypatch
     between = [f"3.{minor}" for minor in range(bootstrap.OLDEST[1] + 1, bootstrap.NEWEST[1] + 1)]
     after = f"3.{bootstrap.NEWEST[1] + 1}"
     highest = [("highest", number) for number in between]
-    assert list(sessions) == [("lowest", oldest), *highest, ("next", newest), ("without_tensorflow", after)]
+    others = [("without_fast_png", newest), ("next", newest), ("without_tensorflow", after)]
+    assert list(sessions) == [("lowest", oldest), *highest, *others]
     assert "-r requirements.in -c tests/lowest.txt" in sessions["lowest", oldest]
     assert all("--require-hashes -r requirements.txt" in sessions[name] for name in highest)
     assert all(" tests" in commands for commands in sessions.values())

@@ -29,6 +29,7 @@ from PIL import Image, ImageOps
 
 import segfeed
 import utils
+from segfeed.transforms import nearest_pixels
 from utils import DataError
 
 sys.path.insert(0, str(utils.ROOT / "tools"))
@@ -346,6 +347,13 @@ def test_resizing_a_mask_makes_no_new_value(mask, height, width):
     resized = utils.resize_mask(mask, (height, width))
     assert (resized.shape, resized.dtype) == ((height, width, 1), np.uint8)
     assert np.isin(resized, mask).all()
+
+
+@given(st.integers(1, 5000), st.integers(1, 800), st.integers(1, 300), st.integers(1, 300))
+def test_a_resized_mask_takes_the_nearest_pixels(height, width, new_height, new_width):
+    mask = np.random.default_rng(height).integers(0, 256, (height, width, 1), np.uint8)
+    rows, columns = nearest_pixels(height, new_height), nearest_pixels(width, new_width)
+    assert np.array_equal(utils.resize_mask(mask, (new_height, new_width)), mask[rows][:, columns])
 
 
 @given(st.integers(2, 60), st.data(), st.integers(1, 60), st.booleans())

@@ -48,6 +48,15 @@ def highest(session: nox.Session) -> None:
     test(session, "tests", *(["notebooks"] if session.python == version(NEWEST) else []), "-m", "not site")
 
 
+@nox.session(python=version(NEWEST))
+def without_fast_png(session: nox.Session) -> None:
+    """Where there is no package of kornia-rs."""
+    install(session, "--require-hashes", "-r", "requirements.txt")
+    session.run_install("pip", "uninstall", "--yes", "kornia-rs")
+    names = ("audit", "cache", "classes", "files", "generator", "mutated", "utils")
+    test(session, *(f"tests/test_{name}.py" for name in names), "-m", "not site")
+
+
 @nox.session(name="next", python=version(NEWEST))
 def upcoming(session: nox.Session) -> None:
     """What comes next: the Keras of last night, and the newest NumPy and OpenCV, also before their release."""
