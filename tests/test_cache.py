@@ -37,13 +37,13 @@ def reads(monkeypatch):
     pool, all_free = generator._threads(os.getpid()), threading.Barrier(threads.CORES)
     for part in [pool.submit(all_free.wait) for _ in range(threads.CORES)]:
         part.result()  # nothing is being read ahead for an earlier test
-    read_pair = generator.read_pair
+    read_files = generator.read_files
 
-    def counting(pair, *options):
-        seen.append(pair.stem)
-        return read_pair(pair, *options)
+    def counting(image, *others):
+        seen.append(Path(image).stem)
+        return read_files(image, *others)
 
-    monkeypatch.setattr(generator, "read_pair", counting)
+    monkeypatch.setattr(generator, "read_files", counting)
     return seen
 
 
@@ -320,5 +320,10 @@ def test_another_function_that_makes_the_pixels_makes_a_new_file(folders, tmp_pa
 
     before, function = whole(), getattr(generator, name)
 
-    monkeypatch.setattr(generator, name, lambda *arguments: np.zeros_like(function(*arguments)))
+    def black(*arguments):
+        pixels = function(*arguments)
+        pixels[...] = 0
+        return pixels
+
+    monkeypatch.setattr(generator, name, black)
     assert not same([whole()], [before]) and len(list((tmp_path / "cache").iterdir())) == 2
