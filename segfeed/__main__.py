@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segfeed.backend import keras_problem, use_tensorflow
+from segfeed.classes import class_options, read_classes_table
 from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
 from segfeed.options import make_parser
 
@@ -27,13 +28,36 @@ def _cure(error: Exception) -> str:
     return CURES.get(str(getattr(error, "name", None)).partition(".")[0], "")
 
 
+def _masks(arguments: argparse.Namespace, words: str) -> int:
+    from segfeed.annotations import Drawing, draw_masks, write_labelme
+
+    table = read_classes_table(arguments.classes_table) if arguments.classes_table else None
+    folders, progress = (arguments.annotations, arguments.images, arguments.masks), sys.stderr.isatty()
+    if arguments.to:
+        print(write_labelme(*folders, table=table, progress=progress))
+        return 0
+    for option, value in (("--void-border", arguments.void_border), ("--line-width", arguments.line_width or 0)):
+        if not 0 <= value < 1000:
+            raise CommandError(f"{option} is {value:g}: give a number of pixels, 0 to 999.")
+    drawing = Drawing(
+        arguments.order or (),
+        arguments.void or (),
+        arguments.void_border,
+        arguments.line_width,
+        arguments.exif,
+        arguments.empty,
+    )
+    print(draw_masks(*folders, drawing, kind=arguments.format, table=table, progress=progress))
+    return 0
+
+
 def _audit(arguments: argparse.Namespace, words: str) -> int:
     from segfeed.audit import audit, write_csv
 
-    options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
-    options["size"] = arguments.size
+    n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
+    options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
     try:
-        report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
+        report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), class_names=names, **options)
     except ValueError as error:
         raise CommandError(str(error)) from None
     try:
@@ -96,6 +120,7 @@ def _train(arguments: argparse.Namespace, words: str) -> int:
     use_tensorflow()
     if problem := keras_problem():
         raise CommandError(f"{problem}.")
+    arguments.classes, arguments.ignore, _ = class_options(arguments.masks, arguments.classes, arguments.ignore)
     from segfeed.train.run import train
 
     train(arguments, words)
@@ -121,7 +146,7 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
-COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
+COMMANDS = {"masks": _masks, "audit": _audit, "check": _check, "train": _train, "pack": _pack}
 
 
 def _prepare_console() -> None:

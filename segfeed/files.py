@@ -34,7 +34,7 @@ SPECIAL_FILES = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # of Windows and macOS
+SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "classes.csv"}  # of Windows and macOS, and ours
 SIDE_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 
 

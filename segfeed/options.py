@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from pathlib import Path
 
+from segfeed.annotations.formats import FORMATS
+from segfeed.annotations.reader import as_label
 from segfeed.errors import DataError
 from segfeed.masks import Colours, read_colours
 
@@ -33,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     def add(name: str, description: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=description, description=description, epilog=EXIT, formatter_class=Help)
 
+    _add_masks(add("masks", "Draw masks from annotations: LabelMe, COCO, CVAT, Label Studio, and others."))
     _add_audit(add("audit", "Look for faults in a folder of images and masks; changes nothing."))
     _add_check(add("check", "Check a Keras Sequence, anyone's, for what fit relies on."))
     _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
@@ -42,9 +46,34 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_classes(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--classes", type=int, default=1, help="number of classes; 1 for masks of 0 and 255, else class indices")
+    add(
+        "--classes",
+        type=int,
+        help="number of classes; 1 for masks of 0 and 255, else class indices (default: from classes.csv beside the "
+        "masks, else 1)",
+    )
     add("--colours", type=_colours, help="for masks in colour: CSV file without header, red,green,blue,class, 0-255")
-    add("--ignore", type=_mask_value, help="mask value of void pixels, 0-255, which belong to no class")
+    add(
+        "--ignore",
+        type=_mask_value,
+        help="mask value of void pixels, 0-255, which belong to no class (default: from classes.csv)",
+    )
+
+
+def _add_masks(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("annotations", type=Path, metavar="ANNOTATIONS", help="file or folder; the format is told by the content")
+    add("images", type=Path, metavar="IMAGES", help="folder of the pictures that were annotated")
+    add("masks", type=Path, metavar="MASKS", help="new folder for the masks and classes.csv")
+    add("--format", metavar="NAME", choices=FORMATS, help=f"one of {', '.join(FORMATS)}")
+    add("--classes-table", type=Path, metavar="CSV", help="a classes.csv: index,name,colour of each label")
+    add("--order", type=_labels, metavar="A,B,C", help="labels; where shapes overlap the later one lies on top")
+    add("--void", type=_labels, metavar="A,B", help="labels of pixels that belong to no class")
+    add("--void-border", type=int, default=0, metavar="N", help="pixels that become void on both sides of a border")
+    add("--line-width", type=float, metavar="N", help="width in pixels of lines and points; 0 leaves them out")
+    add("--empty", action="store_true", help="write an empty mask for a picture without shapes")
+    add("--exif", choices=["upright", "stored"], help="how turned pictures lay in the tool, if sizes cannot tell")
+    add("--to", choices=["labelme"], help="the way back: ANNOTATIONS holds masks, MASKS gets files of LabelMe")
 
 
 def _add_audit(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +141,10 @@ def _colours(text: str) -> Colours:
         return read_colours(text)
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _labels(text: str) -> list[str]:
+    return [as_label(label) for label in next(csv.reader([text]))]
 
 
 def _mask_value(text: str) -> int:

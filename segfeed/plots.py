@@ -18,6 +18,7 @@ from PIL import Image
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries, mark_boundaries
 
+from segfeed.classes import COLOURS
 from segfeed.decode import read_image
 from segfeed.errors import printable
 from segfeed.masks import mask_classes
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     import keras
 
     from segfeed.generator import DataGenerator
-
-COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#D55E00"]  # Okabe & Ito (2008)
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,12 @@ class Report(list[Finding]):
 
     pairs = 0
     balance: list[ClassShare]
+    names: dict[int, str]  # of the classes that have one
     keeps: tuple[int, ...] | None = None  # the size at which no object would be lost, if the chosen one loses some
+
+    def name_of(self, value: int) -> str:
+        name = self.names.get(value)
+        return f"class {value} ({name})" if name else f"class {value}"
 
     def __str__(self) -> str:
         lines = []
@@ -222,7 +227,9 @@ class Report(list[Finding]):
             ]
             lines.append("")
         for share in self.balance:
-            lines.append(f"class {share.value}: {share.pixels:7.2%} of the pixels, in {share.images:7.2%} of the masks")
+            lines.append(
+                f"{self.name_of(share.value)}: {share.pixels:7.2%} of the pixels, in {share.images:7.2%} of the masks"
+            )
         if self.keeps:
             lines.append(f"At {self.keeps[0]}×{self.keeps[1]} no object would be lost.")
         return "\n".join([*lines, f"{len(self)} findings in {self.pairs} pairs."])

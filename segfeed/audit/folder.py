@@ -31,6 +31,7 @@ def audit(
     ignore: int | None = None,
     size: tuple[int, int] | None = None,
     splits: Mapping[str, Iterable[str]] | None = None,
+    class_names: Mapping[int, str] | None = None,
     progress: bool = True,
 ) -> Report:
     """Look at every file of two folders, with all cores, and tell what is wrong.
@@ -42,6 +43,7 @@ def audit(
         size: (height, width) to which the masks will be resized, to find objects that vanish there.
         splits: the ids of each part, as `find_pairs` takes them, {"train": [...], "test": [...]}, to find pictures
             that are in two.
+        class_names: the name of each class index, for the report.
         progress: show a bar on the error output.
 
     Not everything can be seen: a progressive JPEG that was cut between two of its scans, and given an end, is a whole
@@ -57,6 +59,7 @@ def audit(
     if colours:
         n_classes = max(n_classes, 1 + max((value for value in colours.values() if value != ignore), default=0))
     report = Report()
+    report.names = dict(class_names or {})
     names = list(pair_names(Path(imgs_dir), Path(masks_dir), report))
     if not names:
         raise DataError(f"nothing to look at: {imgs_dir} and {masks_dir} hold no file. Check the folders' names.")
@@ -79,7 +82,8 @@ def audit(
     report.pairs, report.balance = len(names), folder.balance()
     for share in report.balance if folder.masks else ():
         if (share.images < RARE_IN_IMAGES or share.pixels < RARE_IN_PIXELS) and share.value != ignore:
-            measured = f"class {share.value}: {share.pixels:.2%} of the pixels, in {share.images:.1%} of the masks"
+            measured = f"{share.pixels:.2%} of the pixels, in {share.images:.1%} of the masks"
+            measured = f"{report.name_of(share.value)}: {measured}"
             report.append(make_finding("rare class", masks_dir, measured))
     order = {kind: number for number, kind in enumerate(FAULTS)}
     report.sort(key=lambda finding: (order[finding.kind], finding.file))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import segmentation_models as sm
 
 from segfeed.audit import FATAL_FINDINGS, audit
+from segfeed.classes import class_options
 from segfeed.distributed.replicas import Replicas, ShardedBatches
 from segfeed.errors import CommandError
 from segfeed.generator import DataGenerator
@@ -27,10 +28,10 @@ class Data(NamedTuple):
 
 def audit_or_stop(arguments: argparse.Namespace) -> None:
     """Print what the audit finds; CommandError for what would stop the training."""
-    options = {"n_classes": arguments.classes, "colours": arguments.colours, "ignore": arguments.ignore}
-    options["size"] = arguments.size
+    n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
+    options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
     try:
-        findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
+        findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), class_names=names, **options)
     except ValueError as error:
         raise CommandError(str(error)) from None
     first = {finding.kind: finding for finding in reversed(findings)}
