@@ -34,6 +34,11 @@ def _masks(arguments: argparse.Namespace, words: str) -> int:
     table = read_classes_table(arguments.classes_table) if arguments.classes_table else None
     folders, progress = (arguments.annotations, arguments.images, arguments.masks), sys.stderr.isatty()
     if arguments.to:
+        drawn = [name for name in (*Drawing._fields, "format") if getattr(arguments, name)]
+        if drawn:
+            raise CommandError(
+                f"--{drawn[0].replace('_', '-')} draws masks, and --to labelme draws none: leave it out."
+            )
         print(write_labelme(*folders, table=table, progress=progress))
         return 0
     for option, value in (("--void-border", arguments.void_border), ("--line-width", arguments.line_width or 0)):

@@ -118,6 +118,12 @@ def _row(path: str | Path, line: list[str]) -> ClassRow:
         raise DataError(f"{path}: the index {index!r} of {name} is no whole number of 0–255. Correct it.")
     if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
         raise DataError(f"{path}: the colour {colour!r} of {name} is not of the form #rrggbb. Correct it.")
+    grey = int(colour[1:3], 16)
+    if colour[1:].lower() == 3 * f"{grey:02x}" and grey != int(index) and (int(index), grey) != (1, 255):
+        raise DataError(
+            f"{path}: the colour {colour} of {name} is the grey {grey}, and its index is {index}: nobody knows which "
+            f"of the two such a mask means. Choose a colour that is no grey."
+        )
     return ClassRow(int(index), name, colour)
 
 

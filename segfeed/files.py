@@ -35,6 +35,7 @@ SPECIAL_FILES = {
     stat.S_IFBLK: "a device",
 }
 SIDE_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "classes.csv"}  # of Windows and macOS, and ours
+ANNOTATIONS = (".json", ".geojson", ".xml")  # which LabelMe and others write beside the pictures
 SIDE_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 
 
@@ -57,7 +58,8 @@ def list_folder(folder: Path, beside: Path) -> Listing:
     """List one folder of a pair of folders; `beside` is the other, which may lie in it.
 
     Stems are in one Unicode form (NFC), because macOS may store another than the one you type. Side files of
-    Windows and macOS and hidden files are passed over, but a hidden picture is lost.
+    Windows (its mark of a download too) and macOS, classes.csv, files of annotations and hidden files are passed
+    over, but a hidden picture is lost.
     Raises DataError if there is no such folder, or if the two are one.
     """
     if folder.is_dir() and beside.is_dir() and folder.samefile(beside):
@@ -69,7 +71,7 @@ def list_folder(folder: Path, beside: Path) -> Listing:
         if name[0] == ".":
             if not name.startswith("._") and _is_picture(f"{folder}{os.sep}{stored}"):  # macOS writes ._ beside files
                 lost.append(Lost("hidden file", name, "its name begins with a dot"))
-        elif name.lower() not in SIDE_FILES and not name.endswith("Zone.Identifier"):  # Windows' mark of a download
+        elif name.lower() not in SIDE_FILES and not name.endswith(("Zone.Identifier", *ANNOTATIONS)):
             stem = stem_of(name)
             # a name that is stored in another Unicode form is kept whole; only a suffix begins with a dot
             rest = sys.intern(name[len(stem) :]) if name == stored else stored

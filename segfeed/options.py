@@ -49,14 +49,13 @@ def _add_classes(parser: argparse.ArgumentParser) -> None:
     add(
         "--classes",
         type=int,
-        help="number of classes; 1 for masks of 0 and 255, else class indices (default: from classes.csv beside the "
-        "masks, else 1)",
+        help="number of classes; 1 for masks of 0 and 255, else class indices (default: from MASKS/classes.csv, or 1)",
     )
     add("--colours", type=_colours, help="for masks in colour: CSV file without header, red,green,blue,class, 0-255")
     add(
         "--ignore",
         type=_mask_value,
-        help="mask value of void pixels, 0-255, which belong to no class (default: from classes.csv)",
+        help="mask value of void pixels, 0-255, of no class (default: from MASKS/classes.csv)",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segfeed.atomic import write_atomically, write_json
+from segfeed.classes import find_classes_table
 from segfeed.errors import DataError, first_names
 from segfeed.files import raw_bytes
 from segfeed.locks import lock_folder
@@ -42,6 +44,8 @@ def pack_pairs(
     shards = [shard_path(folder, number, len(parts)) for number in range(len(parts))]
     with lock_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        if table := find_classes_table(masks_dir):
+            write_atomically(folder / table.name, lambda part: shutil.copyfile(table, part))
         others = sorted(path.name for path in folder.glob("pairs-*.array_record") if path not in shards)
         others += [
             shard.name

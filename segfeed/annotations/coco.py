@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segfeed.annotations.problems import Problems
-from segfeed.annotations.reader import Annotated, as_label, as_size, last_name, load_json
+from segfeed.annotations.reader import Annotated, Size, as_label, as_size, last_name, load_json
 from segfeed.annotations.shapes import Bitmap, Part, Polygon, Shape, as_points
 
 
@@ -27,6 +27,7 @@ def read_coco(files: Sequence[Path], problems: Problems) -> Iterator[Annotated]:
                 raise ValueError("it has no lists of images and annotations, as COCO's files have")
             names = {category["id"]: as_label(category["name"]) for category in content["categories"]}
             shapes: dict[Any, list[Shape]] = {picture["id"]: [] for picture in content["images"]}
+            sizes = {each["id"]: as_size(each.get("height"), each.get("width")) for each in content["images"]}
             for annotation in content["annotations"]:
                 place = f"annotation {annotation.get('id')}"
                 with problems.reading(f"{file}, {place}"):
@@ -40,18 +41,21 @@ def read_coco(files: Sequence[Path], problems: Problems) -> Iterator[Annotated]:
                         problems.add("shape without a label", f"{file}, {place}")
                     else:
                         crowd = bool(annotation.get("iscrowd"))
-                        shapes[picture].append(Shape(names[category], _parts(outline), place, crowd))
+                        shapes[picture].append(Shape(names[category], _parts(outline, sizes[picture]), place, crowd))
             for picture in content["images"]:
                 with problems.reading(f"{file}, image {picture['id']}"):
                     drawn = sorted(shapes[picture["id"]], key=lambda shape: not shape.void)
-                    size = as_size(picture.get("height"), picture.get("width"))
-                    yield Annotated(f"{file}, {picture['file_name']}", last_name(picture["file_name"]), size, drawn)
+                    where = f"{file}, {picture['file_name']}"
+                    yield Annotated(where, last_name(picture["file_name"]), sizes[picture["id"]], drawn)
 
 
-def _parts(outline: Any) -> list[Part]:
+def _parts(outline: Any, size: Size | None) -> list[Part]:
     if isinstance(outline, list):
         return [Polygon([as_points(np.reshape(np.array(ring, float), (-1, 2)), 3)]) for ring in outline]
     height, width = map(int, outline["size"])
+    if (height, width) != size:
+        declared = "{}×{}".format(*size) if size else "no size"
+        raise ValueError(f"its run lengths are for {height}×{width} pixels, and its picture has {declared}")
     counts = outline["counts"]
     runs = counts_of(counts) if isinstance(counts, str) else [int(count) for count in counts]
     return [bitmap_of_runs(runs, width, height, by_columns=True)]

@@ -19,7 +19,7 @@ from segfeed.annotations.reader import Annotated
 from segfeed.annotations.shapes import Line, Part, Shape
 from segfeed.classes import CLASSES_FILE, VOID_INDEX, ClassRow, ClassTable, write_classes_table
 from segfeed.decode import read_bytes, upright
-from segfeed.errors import DataError
+from segfeed.errors import DataError, printable
 from segfeed.files import stem_of
 from segfeed.headers import Header, read_header, upright_size
 from segfeed.threads import Threads
@@ -57,7 +57,7 @@ class Summary(NamedTuple):
         total, lines = max(1, sum(each.pixels for each in self.classes)), list(self.notes)
         for row, objects, masks, pixels in self.classes:
             share = f"{pixels / total:.2%} of the pixels, in {masks} of {self.masks} masks"
-            lines.append(f"{row.index:3} {row.name}: {objects} objects, {share}")
+            lines.append(f"{row.index:3} {printable(row.name)}: {objects} object{'s' * (objects != 1)}, {share}")
         return "\n".join(lines)
 
 
@@ -160,6 +160,8 @@ class Drawer(NamedTuple):
         except DataError as error:
             return [("unreadable picture", str(error))], counts
         turned = self._is_turned(job, header, problems)
+        if turned is None:
+            return problems.findings(), counts
         mask = np.zeros((header.height, header.width) if turned else upright_size(header), np.uint8)
         objects = set()
         for number, shape in enumerate(in_order(job.annotated.shapes, self.drawing.order, self.table)):
@@ -174,27 +176,28 @@ class Drawer(NamedTuple):
             mask = upright(mask, header._replace(kind=""))
         for index, _ in objects:
             counts[0, index] += 1
-        counts[2] = np.bincount(mask.ravel(), minlength=256)
+        counts[2] = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()
         counts[1] = counts[2] > 0
         image = Image.fromarray(mask)
         image.putpalette(self.table.palette().tobytes())
         image.save(self.folder / f"{job.stem}.png", compress_level=1)
         return problems.findings(), counts
 
-    def _is_turned(self, job: Job, header: Header, problems: Problems) -> bool:
-        """Whether shapes were drawn on the picture as it is stored, before its orientation turns it."""
+    def _is_turned(self, job: Job, header: Header, problems: Problems) -> bool | None:
+        """Whether shapes were drawn on the picture as it is stored, before its orientation turns it; None: unknown."""
         stored, size, declared = (header.height, header.width), upright_size(header), job.annotated.size
         where = f"{job.annotated.where}, {job.image.name}"
         if declared not in (None, stored, size):
             measured = "{}×{} pixels, the picture has {}×{}".format(*declared, *size)
             problems.add("unequal sizes", f"{where}: {measured}")
-            return False
+            return None
         if header.orientation == 1 or (declared == size != stored):
             return False
         if declared != stored or stored == size:
             seen = self.drawing.exif or ("upright" if job.annotated.upright else None)
             if seen is None:
                 problems.add("unclear orientation", f"{where}: EXIF orientation {header.orientation}")
+                return None
             if seen != "stored":
                 return False
         problems.add("turned by EXIF", f"{where}: orientation {header.orientation}")

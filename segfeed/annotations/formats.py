@@ -35,6 +35,7 @@ def read_annotations(path: Path, kind: str | None, problems: Problems) -> Iterat
 
     Raises CommandError if there are none of a kind that is known.
     """
+    load_json.cache_clear()  # a file may have changed since
     if not path.exists():
         raise CommandError(f"there is no {path}. Check the path; it is relative to {Path.cwd()}.")
     inside = [path] if path.is_file() else sorted(path.rglob("*"))

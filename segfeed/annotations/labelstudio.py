@@ -19,11 +19,12 @@ from segfeed.masks import read_mask
 
 BRUSH_FILE = re.compile(r"task-(\d+)-annotation-(\d+)(?:-by-[^-]*)?-[^-]+-(.+?)(?:-\d+)?\.png")
 COVERED = 128  # of 255: from here on a brush covers a pixel
-DRAWN = ("polygon", "rectangle", "ellipse", "brush", "keypoint")
+DRAWN = {"polygon", "rectangle", "ellipse", "brush", "keypoint"}
+NO_SHAPES = {"choices", "textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker", "relation"}
 
 
 def is_labelstudio(content: Any) -> bool:
-    first = content[0] if isinstance(content, list) and content else None
+    first = content[0] if isinstance(content, list) and content else content
     return isinstance(first, dict) and "data" in first and ("annotations" in first or "completions" in first)
 
 
@@ -33,7 +34,7 @@ def read_labelstudio(files: Sequence[Path], problems: Problems) -> Iterator[Anno
             content = load_json(file)
             if not is_labelstudio(content):
                 raise ValueError("it has no tasks with data and annotations, as Label Studio's JSON has")
-            for task in content:
+            for task in content if isinstance(content, list) else [content]:
                 where = f"{file}, task {task.get('id')}"
                 with problems.reading(where):
                     name = _picture(task["data"])
@@ -53,14 +54,14 @@ def _picture(data: dict[str, Any]) -> str:
 
 
 def _shapes(results: list[dict[str, Any]], where: str, problems: Problems) -> tuple[list[Shape], Size | None]:
-    labels = {each.get("id"): each["value"]["labels"] for each in results if each["type"] == "labels"}
+    labels = {each.get("id"): each["value"]["labels"] for each in results if each.get("type") == "labels"}
     shapes, sizes = [], set()
     for number, each in enumerate(results):
-        place, value, kind = f"result {number}", each["value"], each["type"].removesuffix("labels")
+        place, value, kind = f"result {number}", each.get("value", {}), str(each.get("type")).removesuffix("labels")
         with problems.reading(f"{where}, {place}"):
             if kind not in DRAWN:
                 if kind:
-                    known = kind in ("choices", "textarea", "rating", "number", "taxonomy")
+                    known = kind in NO_SHAPES
                     problems.add(
                         "no shape" if known else "shape of an unknown kind", f"{where}, {place}: {each['type']}"
                     )

@@ -16,6 +16,7 @@ from segfeed.decode import read_bytes
 from segfeed.errors import in_pixels
 from segfeed.headers import read_header
 from segfeed.masks import Colours, read_classes, read_mask
+from segfeed.threads import CORES
 
 LABELMAP = "labelmap.txt"
 
@@ -41,6 +42,8 @@ def read_cvat_masks(files: Sequence[Path], problems: Problems) -> Iterator[Annot
             if line.strip() and line[0] != "#":
                 name, colour, *_ = line.rsplit(":", 3)
                 red, green, blue = (int(value) for value in colour.split(","))
+                if (red, green, blue) in dict(table):
+                    raise ValueError(f"the colour {colour} has two labels")
                 names.append(as_label(name))
                 table.append(((red, green, blue), len(table)))
         if len(names) > VOID_INDEX:
@@ -71,7 +74,7 @@ def _annotated(file: Path, colours: tuple | None, names: dict[int, str]) -> Anno
     return Annotated(str(file), file.name, (height, width), shapes)
 
 
-@functools.lru_cache(maxsize=32)  # all shapes of a file are drawn one after the other
+@functools.lru_cache(maxsize=CORES)  # all shapes of a file are drawn one after the other
 def _values(file: Path, colours: tuple | None) -> np.ndarray:
     if colours is None:
         return read_mask(file)[..., 0]

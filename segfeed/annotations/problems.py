@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from segfeed.errors import DataError, first_names, printable
+from segfeed.errors import DataError, printable
 from segfeed.pairing import LOST_CURES
 
 PROBLEMS = {  # kind: the cure; the report comes in this order
@@ -80,4 +80,5 @@ class Problems:
 
 
 def _places(places: list[str]) -> str:
-    return printable(first_names(places).replace("\n", " "))
+    more = f"; and {len(places) - 5} more" if len(places) > 5 else ""
+    return printable("; ".join(places[:5])) + more
