@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from segfeed import DataError, decode, files, find_pairs, pack, read_image, shards
 from segfeed.__main__ import main
 from segfeed.audit import audit
+from segfeed.classes import class_options, make_class_table, write_classes_table
 from segfeed.files import file_status, raw_bytes
 from segfeed.locks import lock_folder
 from segfeed.train.checkpoint import checksum
@@ -47,6 +48,16 @@ def test_every_file_is_there_byte_for_byte(packed):
     assert checksum(packed_files) == checksum(files)
     assert file_status(str(packed_files[0])) == os.stat(shards.Shards(packed).paths[0])
     assert shards.verify(packed) == []
+
+
+def test_the_table_of_classes_is_packed_too(tmp_path, folders):
+    shutil.copytree(folders.classes, tmp_path / "masks")
+    write_classes_table(tmp_path / "masks" / "classes.csv", make_class_table(["coin", "hand"], void=False))
+    pack.pack_pairs(folders.imgs, tmp_path / "masks", tmp_path / "packed")
+    names = {0: "background", 1: "coin", 2: "hand"}
+    for masks in (tmp_path / "masks", tmp_path / "packed" / "masks"):
+        assert class_options(masks, None, None) == (3, None, names)
+    assert shards.verify(tmp_path / "packed") == []
 
 
 @settings(deadline=None, max_examples=20)

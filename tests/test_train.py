@@ -35,6 +35,7 @@ import tensorflow as tf
 
 from segfeed import atomic, build_unet, losses, pairing
 from segfeed.__main__ import main, make_parser
+from segfeed.classes import make_class_table, write_classes_table
 from segfeed.distributed.replicas import Replicas
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
@@ -304,6 +305,19 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, raising, capsys
     assert main(words) == 0
     assert "Going on after step 2 of epoch 1." in capsys.readouterr().out
     assert_same(tmp_path / "runs" / "coloured", tmp_path / "cut")
+
+
+def test_the_table_beside_the_masks_says_the_classes_and_their_names(photos, tmp_path, capsys):
+    shutil.copytree(photos, tmp_path / "photos")
+    for path in (tmp_path / "photos" / "masks").iterdir():
+        mask = np.where(np.array(Image.open(path)) > 0, np.uint8(2), np.uint8(1))
+        mask[:4], mask[30:] = 0, 255
+        Image.fromarray(mask).save(path)
+    write_classes_table(tmp_path / "photos" / "masks" / "classes.csv", make_class_table(["hand", "coin"], void=True))
+    assert main(command(tmp_path / "photos", tmp_path / "run", 1)) == 0
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["options"]["classes"] == 3 and run["options"]["ignore"] == 255
+    assert list(run["scores"]) == ["background", "hand", "coin"]
 
 
 # --- It survives -----------------------------------------------------------------------------

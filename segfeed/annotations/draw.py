@@ -92,15 +92,15 @@ def draw_masks(
     CommandError for an argument that does not fit.
     """
     drawing, problems = drawing or Drawing(), Problems()
-    pictures = list_pictures(imgs_dir, masks_dir, problems)
-    found = tqdm(read_annotations(annotations, kind, problems), "read", unit="picture", disable=not progress)
-    jobs = list(_match(found, pictures, drawing.empty, problems))
-    annotated = [job.annotated for job in jobs]
-    table, indices = make_labels(annotated, table, drawing.void, problems)
-    check_order(annotated, drawing.order, table)
-    table = with_void(table) if drawing.void_border else table
     counts = np.zeros((3, 256), np.int64)
     with new_folder(masks_dir) as folder:
+        pictures = list_pictures(imgs_dir, masks_dir, problems)
+        found = tqdm(read_annotations(annotations, kind, problems), "read", unit="picture", disable=not progress)
+        jobs = list(_match(found, pictures, drawing.empty, problems))
+        annotated = [job.annotated for job in jobs]
+        table, indices = make_labels(annotated, table, drawing.void, problems)
+        check_order(annotated, drawing.order, table)
+        table = with_void(table) if drawing.void_border else table
         drawer = Drawer(drawing, table, indices, folder)
         for findings, counted in tqdm(drawer.draw_all(jobs), "draw", len(jobs), unit="mask", disable=not progress):
             problems.extend(findings)
@@ -114,12 +114,13 @@ def draw_masks(
 def _match(found: Iterable[Annotated], pictures: Mapping[str, Path], empty: bool, problems: Problems) -> Iterator[Job]:
     """The annotation of each picture."""
     taken: dict[str, Annotated] = {}
+    folded = {stem.casefold(): path.name for stem, path in pictures.items()}
     for annotated in found:
         stem, own = stem_in(annotated.picture, pictures), stem_in(annotated.own_name, pictures)
         name = annotated.picture or annotated.own_name
         if stem is None and own is None:
-            near = [path.name for each, path in pictures.items() if each.casefold() == stem_of(name).casefold()]
-            there = f" (there is {near[0]})" if near else ""
+            near = folded.get(stem_of(name).casefold())
+            there = f" (there is {near})" if near else ""
             problems.add("annotation without picture", f"{annotated.where}: {name}{there}")
         elif stem and own and stem != own:
             problems.add("annotation of two pictures", f"{annotated.where}: {name}")
