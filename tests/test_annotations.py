@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 from itertools import pairwise
@@ -414,19 +415,22 @@ def test_every_kind_has_a_test_here_or_beside_the_formats():
         assert f"{kind} (" in tests or f"{kind} \\(" in tests, kind
 
 
+@pytest.mark.skipif(os.name == "nt", reason="it has no named pipes")
 def test_pictures_that_would_be_lost_are_named(folder):
     folder.add("a", square("coin", 0, 0, 3))
     for place in ("more/b.jpg", ".c.jpg"):
         (folder.images / place).parent.mkdir(exist_ok=True)
         shutil.copy(folder.images / "a.jpg", folder.images / place)
     (folder.images / "gone.jpg").symlink_to(folder.images / "nowhere.jpg")
+    os.mkfifo(folder.images / "pipe")
     with pytest.raises(DataError) as error:
         folder.draw()
     said = str(error.value)
-    assert "because of 3 problems" in said
-    assert re.search(r"subfolder \(1\): .*more: it holds 1 pictures\n  Subfolders are not read", said)
+    assert "because of 4 problems" in said
+    assert re.search(r"subfolder \(1\): .*more: it holds 1 picture\n  Subfolders are not read", said)
     assert re.search(r"hidden file \(1\): .*\.c.jpg: its name begins with a dot\n", said)
     assert re.search(r"dead link \(1\): .*gone.jpg: a link to ", said)
+    assert re.search(r"special file \(1\): .*pipe: a named pipe\n", said)
 
 
 def test_a_label_that_is_not_in_the_table_is_named_with_its_count(folder, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -181,7 +182,7 @@ class Drawer(NamedTuple):
         counts[1] = counts[2] > 0
         image = Image.fromarray(mask)
         image.putpalette(self.table.palette().tobytes())
-        image.save(self.folder / f"{job.stem}.png", compress_level=1)
+        image.save(self.folder / f"{job.stem}.png", compress_type=zlib.Z_RLE)
         return problems.findings(), counts
 
     def _is_turned(self, job: Job, header: Header, problems: Problems) -> bool | None:
