@@ -319,6 +319,10 @@ def test_what_is_wrong_in_cvat_is_named(folder):
                  r"broken annotation \(2\): .*box 2: no 'ytl'; .*polygon 3: could not convert")  # fmt: skip
     folder.write("annotations.xml", "<annotations><track/></annotations>")
     folder.fails("annotations.xml: it holds the tracks of a video. Export it as CVAT for images")
+    folder.write("second.xml", "<annotations><image>")
+    folder.write("annotations.xml", cvat('<box label="coin" xtl="0" ytl="0" xbr="2" ybr="2"/>'))
+    folder.fails(r"broken annotation \(1\): .*second.xml: no element found: line 1, column 20")
+    (folder.annotations / "second.xml").unlink()
     folder.write(
         "annotations.xml", cvat('<tag label="blurred"/>', '<box label="coin" xtl="0" ytl="0" xbr="2" ybr="2"/>')
     )

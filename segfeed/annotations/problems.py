@@ -57,7 +57,7 @@ class Problems:
         """Turn what goes wrong while a file, or a part of it, is read into a problem, and go on behind it."""
         try:
             yield
-        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
             words = f"no {error}" if isinstance(error, KeyError) else str(error)
             self.add("broken annotation", words if isinstance(error, DataError) else f"{where}: {words}")
 
