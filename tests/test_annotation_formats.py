@@ -386,6 +386,18 @@ def test_grey_masks_are_not_taken_for_vocs(folder):
     )
 
 
+def test_cvat_shows_pictures_upright_and_nobody_knows_of_voc(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder.images / "a.jpg", exif=exif)
+    mask = boxes((0, 3, 0, 2))
+    folder.save("a.png", mask, VOC_PALETTE)
+    folder.fails(r"unclear orientation \(1\): .*a.png, a.jpg: EXIF orientation 3")
+    folder.write("labelmap.txt", LABELMAP)
+    folder.draw()
+    np.testing.assert_array_equal(folder.mask(), mask)
+
+
 # --- Label Studio -----------------------------------------------------------------------------
 
 

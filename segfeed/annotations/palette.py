@@ -71,7 +71,7 @@ def _annotated(file: Path, colours: tuple | None, names: dict[int, str]) -> Anno
         for value in np.unique(values).tolist()
         if value or value in names
     ]
-    return Annotated(str(file), file.name, (height, width), shapes)
+    return Annotated(str(file), file.name, (height, width), shapes, upright=colours is not None)
 
 
 @functools.lru_cache(maxsize=CORES)  # all shapes of a file are drawn one after the other
