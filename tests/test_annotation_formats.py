@@ -317,6 +317,9 @@ def test_what_is_wrong_in_cvat_is_named(folder):
                                          '<polygon label="coin" points="0,0;x,y;1,1"/>'))  # fmt: skip
     folder.fails(r"shape of an unknown kind \(1\): .*a.jpg, cuboid 0", r"shape without a label \(1\): .*box 1",
                  r"broken annotation \(2\): .*box 2: no 'ytl'; .*polygon 3: could not convert")  # fmt: skip
+    for values in ('xtl="nan" ytl="0" xbr="2"', 'xtl="0" ytl="0" xbr="1e12"'):
+        folder.write("annotations.xml", cvat(f'<box label="coin" {values} ybr="2"/>'))
+        folder.fails(r"broken annotation \(1\): .*box 0, coin: its coordinates are no numbers below 1e\+09")
     folder.write("annotations.xml", "<annotations><track/></annotations>")
     folder.fails("annotations.xml: it holds the tracks of a video. Export it as CVAT for images")
     folder.write("second.xml", "<annotations><image>")
@@ -382,7 +385,7 @@ def test_voc_keeps_its_indices(folder, place):
 def test_grey_masks_are_not_taken_for_vocs(folder):
     folder.save("a.png", boxes((2, 4, 2, 6), value=255))
     folder.fails(
-        r"broken annotation \(1\): .*a.png: it has no palette, as Pascal VOC's masks have. Grey masks of class"
+        r"file of another format \(1\): .*a.png: it has no palette, as Pascal VOC's masks have. Grey masks of class"
     )
 
 
@@ -616,13 +619,13 @@ def test_geojson_is_named_after_its_picture_and_labels_may_be_plain(folder):
 def test_files_of_another_format_are_named(folder):
     folder.write("a.json", labelme({"label": "coin", "points": corners(0, 0, 2, 2)}))
     folder.write("b.json", coco_file())
-    folder.fails(r"broken annotation \(1\): .*b.json: it has no list of shapes, as LabelMe's files have")
+    folder.fails(r"file of another format \(1\): .*b.json: it has no list of shapes, as LabelMe's files have")
     for kind, words in {
         "coco": "it has no lists of images and annotations, as COCO's",
         "labelstudio": "it has no tasks with data and annotations, as Label Studio's",
         "geojson": "it has no features, as GeoJSON has",
     }.items():
-        folder.fails(rf"broken annotation \(\d\): .*a.json: {words}", kind=kind)
+        folder.fails(rf"file of another format \(\d\): .*a.json: {words}", kind=kind)
     folder.write("a.xml", "<other/>")
     folder.fails("a.xml: it has no images, as CVAT's files have", kind="cvat")
 

@@ -401,7 +401,7 @@ def test_all_that_is_wrong_is_said_together_and_nothing_is_written(folder, capsy
         "shape of an unknown kind (1): .*odd.json, shape 0: cuboid",
         "shape without a label (2): .*mute.json, shape 0; .*mute.json, shape 1",
         "broken annotation (3): .*broken.json: Expecting value: line 1 column 13 .*nan.json, shape 0: points are not "
-        "pairs of numbers, each less than 1e9 from the corner; .*thin.json, shape 0: 2 points, and it takes at least 3",
+        "pairs of numbers below 1e\\+09; .*thin.json, shape 0: 2 points, and it takes at least 3",
     ):
         kind, count, rest = re.fullmatch(r"(.*?) \((\d+)\): (.*)", words).groups()
         assert re.search(rf"^{kind} \({count}\): {rest}", said, re.MULTILINE), words

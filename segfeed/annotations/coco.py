@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segfeed.annotations.problems import Problems
+from segfeed.annotations.problems import OtherFormatError, Problems
 from segfeed.annotations.reader import Annotated, Size, as_label, as_size, last_name, load_json
 from segfeed.annotations.shapes import Bitmap, Part, Polygon, Shape, as_points
 
@@ -24,7 +24,7 @@ def read_coco(files: Sequence[Path], problems: Problems) -> Iterator[Annotated]:
         with problems.reading(file):
             content = load_json(file)
             if not is_coco(content):
-                raise ValueError("it has no lists of images and annotations, as COCO's files have")
+                raise OtherFormatError("it has no lists of images and annotations, as COCO's files have")
             names = {category["id"]: as_label(category["name"]) for category in content["categories"]}
             shapes: dict[Any, list[Shape]] = {picture["id"]: [] for picture in content["images"]}
             sizes = {each["id"]: as_size(each.get("height"), each.get("width")) for each in content["images"]}

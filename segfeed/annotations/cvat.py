@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from segfeed.annotations.coco import bitmap_of_runs
-from segfeed.annotations.problems import Problems
+from segfeed.annotations.problems import OtherFormatError, Problems
 from segfeed.annotations.reader import Annotated, as_label, as_size, last_name
 from segfeed.annotations.shapes import Ellipse, Line, Part, Polygon, Shape, as_points, rectangle
 
@@ -20,7 +20,7 @@ def read_cvat(files: Sequence[Path], problems: Problems) -> Iterator[Annotated]:
         with problems.reading(file):
             root = ElementTree.parse(file).getroot()
             if root.tag != "annotations" or (root.find("image") is None and root.find("track") is None):
-                raise ValueError("it has no images, as CVAT's files have")
+                raise OtherFormatError("it has no images, as CVAT's files have")
             if root.find("track") is not None:
                 raise ValueError("it holds the tracks of a video. Export it as CVAT for images")
             for picture in root.iter("image"):

@@ -17,7 +17,7 @@ from segfeed.annotations.formats import read_annotations
 from segfeed.annotations.labels import check_order, in_order, make_labels, with_void
 from segfeed.annotations.problems import Problems
 from segfeed.annotations.reader import Annotated
-from segfeed.annotations.shapes import Line, Part, Shape
+from segfeed.annotations.shapes import FAR, Line, Part, Shape
 from segfeed.classes import CLASSES_FILE, VOID_INDEX, ClassRow, ClassTable, write_classes_table
 from segfeed.decode import read_bytes, upright
 from segfeed.errors import DataError, printable
@@ -218,6 +218,8 @@ class Drawer(NamedTuple):
         if not parts:
             return False
         (height, width), boxes = mask.shape, np.array([part.box() for part in parts])
+        if not (np.abs(boxes) < FAR).all():
+            raise ValueError(f"its coordinates are no numbers below {FAR:g}")
         (left, top), (right, bottom) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
         beyond = max(-left, -top, right - width, bottom - height)
         place = f"{where}: x from {left:g} to {right:g}, y from {top:g} to {bottom:g}, in {height}×{width} pixels"

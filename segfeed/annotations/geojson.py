@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from segfeed.annotations.problems import Problems
+from segfeed.annotations.problems import OtherFormatError, Problems
 from segfeed.annotations.reader import Annotated, as_label, load_json
 from segfeed.annotations.shapes import Line, Part, Polygon, Shape, as_points
 
@@ -22,7 +22,7 @@ def read_geojson(files: Sequence[Path], problems: Problems) -> Iterator[Annotate
         with problems.reading(file):
             content = load_json(file)
             if not is_geojson(content):
-                raise ValueError("it has no features, as GeoJSON has")
+                raise OtherFormatError("it has no features, as GeoJSON has")
             features = content if isinstance(content, list) else content.get("features", [content])
             shapes = []
             for number, feature in enumerate(features):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segfeed.annotations.problems import Problems
+from segfeed.annotations.problems import OtherFormatError, Problems
 from segfeed.annotations.reader import Annotated, Size, as_label, as_size, last_name, load_json
 from segfeed.annotations.shapes import Bitmap, Ellipse, Line, Part, Polygon, Shape, as_points, rectangle
 
@@ -25,7 +25,7 @@ def read_labelme(files: Sequence[Path], problems: Problems) -> Iterator[Annotate
         with problems.reading(file):
             content = load_json(file)
             if not is_labelme(content):
-                raise ValueError("it has no list of shapes, as LabelMe's files have")
+                raise OtherFormatError("it has no list of shapes, as LabelMe's files have")
             shapes = []
             for number, shape in enumerate(content["shapes"]):
                 place = f"shape {number}"

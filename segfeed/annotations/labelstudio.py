@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from segfeed.annotations.problems import Problems
+from segfeed.annotations.problems import OtherFormatError, Problems
 from segfeed.annotations.reader import Annotated, Size, as_label, as_size, last_name, load_json
 from segfeed.annotations.shapes import Bitmap, Ellipse, Line, Part, Polygon, Shape, as_points, rectangle
 from segfeed.files import PICTURES
@@ -33,7 +33,7 @@ def read_labelstudio(files: Sequence[Path], problems: Problems) -> Iterator[Anno
         with problems.reading(file):
             content = load_json(file)
             if not is_labelstudio(content):
-                raise ValueError("it has no tasks with data and annotations, as Label Studio's JSON has")
+                raise OtherFormatError("it has no tasks with data and annotations, as Label Studio's JSON has")
             for task in content if isinstance(content, list) else [content]:
                 where = f"{file}, task {task.get('id')}"
                 with problems.reading(where):
@@ -60,11 +60,8 @@ def _shapes(results: list[dict[str, Any]], where: str, problems: Problems) -> tu
         place, value, kind = f"result {number}", each.get("value", {}), str(each.get("type")).removesuffix("labels")
         with problems.reading(f"{where}, {place}"):
             if kind not in DRAWN:
-                if kind:
-                    known = kind in NO_SHAPES
-                    problems.add(
-                        "no shape" if known else "shape of an unknown kind", f"{where}, {place}: {each['type']}"
-                    )
+                note = "no shape" if kind in NO_SHAPES else "shape of an unknown kind"
+                problems.extend([(note, f"{where}, {place}: {each['type']}")] * bool(kind))  # "labels" adds to another
                 continue
             if each.get("image_rotation"):
                 raise ValueError(f"the picture is turned by {each['image_rotation']}°, which is not read")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segfeed.annotations.problems import Problems
+from segfeed.annotations.problems import OtherFormatError, Problems
 from segfeed.annotations.reader import Annotated, as_label
 from segfeed.annotations.shapes import Bitmap, Shape
 from segfeed.classes import VOID, VOID_INDEX
@@ -26,7 +26,7 @@ def read_voc(files: Sequence[Path], problems: Problems) -> Iterator[Annotated]:
     for file in files:
         with problems.reading(file):
             if not read_header(file, read_bytes(file)).palette:
-                raise ValueError(
+                raise OtherFormatError(
                     "it has no palette, as Pascal VOC's masks have. Grey masks of class indices need no command: "
                     "give them to `segfeed audit` and `segfeed train`"
                 )

@@ -10,6 +10,7 @@ from segfeed.errors import DataError, printable
 from segfeed.pairing import LOST_CURES
 
 PROBLEMS = {  # kind: the cure; the report comes in this order
+    "file of another format": "Move it elsewhere, or say with --format what it is.",
     "broken annotation": "Export it again, or correct the file at this place.",
     "shape of an unknown kind": "Draw it again as a polygon, or delete it in the tool.",
     "shape without a label": "Give it a label in the tool, or delete it.",
@@ -39,6 +40,10 @@ NOTES = {  # kind: what was done
 }
 
 
+class OtherFormatError(ValueError):
+    """What a file lacks to be of the format that is read."""
+
+
 class Problems:
     """Findings by kind, each with the place where it was found."""
 
@@ -59,7 +64,8 @@ class Problems:
             yield
         except (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
             words = f"no {error}" if isinstance(error, KeyError) else str(error)
-            self.add("broken annotation", words if isinstance(error, DataError) else f"{where}: {words}")
+            kind = "file of another format" if isinstance(error, OtherFormatError) else "broken annotation"
+            self.add(kind, words if isinstance(error, DataError) else f"{where}: {words}")
 
     def findings(self) -> list[tuple[str, str]]:
         return [(kind, where) for kind, places in self.found.items() for where in places]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+FAR = 1e9  # pixels from the corner: coordinates beyond are no coordinates
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -147,8 +148,8 @@ def rectangle(left: float, top: float, right: float, bottom: float, angle: float
 def as_points(values: Any, least: int = 1) -> np.ndarray:
     """Points as float (N, 2); ValueError unless they are numbers, two each, and `least` of them."""
     points = np.array(values, dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2 or not (np.abs(points) < 1e9).all():
-        raise ValueError("points are not pairs of numbers, each less than 1e9 from the corner")
+    if points.ndim != 2 or points.shape[1] != 2 or not (np.abs(points) < FAR).all():
+        raise ValueError(f"points are not pairs of numbers below {FAR:g}")
     if len(points) < least:
         raise ValueError(f"{len(points)} points, and it takes at least {least}")
     return points
