@@ -20,6 +20,7 @@ from segfeed.options import make_parser
 
 EXTRA = ': pip install "segfeed[train]"'
 CURES = dict.fromkeys(("segmentation_models", "matplotlib", "skimage", "tensorboard"), EXTRA)
+CURES["roifile"] = ': pip install "segfeed[imagej]"'
 CURES["tensorflow"] = f". {NO_TENSORFLOW}"
 
 

@@ -5,9 +5,11 @@ import io
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
+import roifile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -611,6 +613,62 @@ def test_geojson_is_named_after_its_picture_and_labels_may_be_plain(folder):
     folder.fails(
         r"shape without a label \(1\): .*a.jpg.json, feature 0", r"shape of an unknown kind \(1\): .*feature 1: Circle"
     )
+
+
+# --- ImageJ -----------------------------------------------------------------------------------
+
+
+def region(points, kind="POLYGON", name="coin", **fields):
+    roi = roifile.ImagejRoi.frompoints(np.array(points), name=name)  # of a part of a pixel if one is no whole number
+    for field, value in fields.items() | {"roitype": roifile.ROI_TYPE[kind]}.items():
+        setattr(roi, field, value)
+    return roi
+
+
+@pytest.mark.parametrize(
+    ("points", "kind", "expected"),
+    [
+        (corners(2, 3, 7, 9), "POLYGON", boxes((3, 9, 2, 7))),
+        (corners(2.6, 3.4, 7.4, 8.6), "FREEHAND", boxes((3, 9, 3, 7))),
+        (corners(2, 3, 7, 9), "TRACED", boxes((3, 9, 2, 7))),
+        ([[4, 2], [11, 9]], "OVAL", disc(8, 6, 4)),
+        ([[2, 3], [6, 8]], "RECT", boxes((3, 9, 2, 7))),
+        ([[2.5, 4], [7.5, 4]], "POLYLINE", boxes((3, 5, 2, 8))),
+        ([[5.5, 5], [9.5, 5]], "POINT", disc(5.5, 5, 1) | disc(9.5, 5, 1)),
+        ([[5, 4]], "POINT", disc(5.5, 4.5, 1)),
+    ],
+)
+def test_imagej_regions(folder, points, kind, expected):
+    whole = {"integer_coordinates": None, "n_coordinates": 0} if kind in ("OVAL", "RECT") else {}
+    region(points, kind, **whole).tofile(folder.annotations / "a.roi")
+    folder.draw(Drawing(line_width=2))
+    np.testing.assert_array_equal(folder.mask(), expected)
+
+
+def test_imagej_regions_of_a_picture_in_one_file(folder):
+    regions = [region(corners(0, 0, 4, 4)), region(corners(2, 2, 6, 6), name="hand"),
+               region(corners(8, 8, 9, 9), name="0008-0008", group=3)]  # fmt: skip
+    roifile.roiwrite(folder.annotations / "a_RoiSet.zip", regions)
+    found = folder.draw()
+    assert found.table.indices == {"background": 0, "coin": 1, "group 3": 2, "hand": 3}
+    assert folder.mask()[3, 3] == 3 and folder.mask()[8, 8] == 2
+
+
+def test_what_is_wrong_in_imagej_is_named(folder, monkeypatch, capsys):
+    region(corners(0, 0, 4, 4), name="0002-0002").tofile(folder.annotations / "a.roi")
+    folder.fails(r"shape without a label \(1\): .*a.roi, region 0")
+    region(corners(0, 0, 4, 4), "NOROI").tofile(folder.annotations / "a.roi")
+    folder.fails(r"shape of an unknown kind \(1\): .*a.roi, region 0: noroi")
+    data = (folder.annotations / "a.roi").read_bytes()
+    for broken in (b"no region", data[:30]):
+        (folder.annotations / "a.roi").write_bytes(broken)
+        folder.fails(r"broken annotation \(1\): .*a.roi: ")
+    (folder.annotations / "a.roi").rename(folder.annotations / "a.zip")
+    folder.fails(r"broken annotation \(1\): .*a.zip: ", kind="imagej")
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    words = ["masks", str(folder.annotations), str(folder.images), str(folder.masks), "--format", "imagej"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(': pip install "segfeed[imagej]"\n')
 
 
 # --- Which format it is -----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 from segfeed.annotations.coco import is_coco, read_coco
 from segfeed.annotations.cvat import read_cvat
 from segfeed.annotations.geojson import is_geojson, read_geojson
+from segfeed.annotations.imagej import read_imagej
 from segfeed.annotations.labelme import is_labelme, read_labelme
 from segfeed.annotations.labelstudio import BRUSH_FILE, is_labelstudio, read_brush_files, read_labelstudio
 from segfeed.annotations.palette import LABELMAP, read_cvat_masks, read_voc
@@ -27,6 +29,7 @@ FORMATS: dict[str, tuple[Reader, tuple[str, ...]]] = {  # the reader of each, an
     "labelstudio": (read_labelstudio, (".json",)),
     "labelstudio-brush": (read_brush_files, (".png", ".json")),
     "geojson": (read_geojson, (".json", ".geojson")),
+    "imagej": (read_imagej, (".roi", ".zip")),
 }
 
 
@@ -65,8 +68,11 @@ def _kind_of(files: Sequence[Path], path: Path) -> str:
         return "voc"
     if any(map(BRUSH_FILE.fullmatch, names)):
         return "labelstudio-brush"
-    if zipped := [name for name in names if name.lower().endswith(".zip")]:
-        raise CommandError(f"{path} holds {zipped[0]}: unpack it, and give the folder.")
+    zipped = [file for file in files if file.suffix.lower() == ".zip"]
+    if any(file.suffix.lower() == ".roi" for file in files) or any(map(_holds_regions, zipped)):
+        return "imagej"
+    if zipped:
+        raise CommandError(f"{path} holds {zipped[0].name}: unpack it, and give the folder.")
     for file in files:
         if file.suffix.lower() in (".json", ".geojson", ".xml") and (kind := _kind_by_content(file)):
             return kind
@@ -76,6 +82,13 @@ def _kind_of(files: Sequence[Path], path: Path) -> str:
         f"{path} holds no annotations of a format that is known ({first_names(names) or 'no file'}). Known are "
         f"{', '.join(FORMATS)}; export Label Studio's as JSON, not JSON-MIN. Say which with --format."
     )
+
+
+def _holds_regions(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith(".roi") for name in archive.namelist())
 
 
 def _kind_by_content(file: Path) -> str | None:

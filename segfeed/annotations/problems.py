@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import struct
+import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -40,6 +42,12 @@ NOTES = {  # kind: what was done
 }
 
 
+BROKEN = (  # what readers of JSON, XML, PNG, ZIP and ROI raise
+    *(ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zipfile.BadZipFile),
+)
+
+
 class OtherFormatError(ValueError):
     """What a file lacks to be of the format that is read."""
 
@@ -62,7 +70,7 @@ class Problems:
         """Turn what goes wrong while a file, or a part of it, is read into a problem, and go on behind it."""
         try:
             yield
-        except (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
+        except BROKEN as error:
             words = f"no {error}" if isinstance(error, KeyError) else str(error)
             kind = "file of another format" if isinstance(error, OtherFormatError) else "broken annotation"
             self.add(kind, words if isinstance(error, DataError) else f"{where}: {words}")
