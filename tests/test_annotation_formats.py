@@ -645,6 +645,16 @@ def test_imagej_regions(folder, points, kind, expected):
     np.testing.assert_array_equal(folder.mask(), expected)
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("RECT", boxes((3, 8, 3, 7))), ("OVAL", disc(4.6, 5.2, 2))])
+def test_imagej_boxes_of_parts_of_pixels(folder, kind, expected):
+    part = roifile.ROI_OPTIONS.SUB_PIXEL_RESOLUTION
+    height = 5.0 if kind == "RECT" else 4.0
+    region([[2, 3], [6, 8]], kind, integer_coordinates=None, n_coordinates=0, options=part, xd=2.6, yd=3.2,
+           widthd=4.0, heightd=height).tofile(folder.annotations / "a.roi")  # fmt: skip
+    folder.draw()
+    np.testing.assert_array_equal(folder.mask(), expected)
+
+
 def test_imagej_regions_of_a_picture_in_one_file(folder):
     regions = [region(corners(0, 0, 4, 4)), region(corners(2, 2, 6, 6), name="hand"),
                region(corners(8, 8, 9, 9), name="0008-0008", group=3)]  # fmt: skip
