@@ -524,12 +524,13 @@ def test_a_full_disk_stops_it_with_a_message_and_the_last_epoch_stays(photos, wh
 
 def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, capsys):
     photos = write_photos(tmp_path / "photos")
-    read = pairing.read_pair
-    monkeypatch.setattr("segfeed.generator.read_pair", lambda pair, *rest: read(broken(pair), *rest))
+    read = pairing.read_files
     count = itertools.count(1)  # one step, whichever thread asks
 
-    def broken(pair):
-        return pair._replace(image=pair.image.with_name("gone.png")) if next(count) >= 8 else pair
+    def break_one(image, *rest):
+        return read(Path(image).with_name("gone.png") if next(count) >= 8 else image, *rest)
+
+    monkeypatch.setattr("segfeed.generator.read_files", break_one)
 
     assert main(command(photos, tmp_path / "run")) == 2
     said = capsys.readouterr().err
