@@ -1,4 +1,4 @@
-"""The command `segfeed`, also `python -m segfeed`: what it is told, and how it ends."""
+"""The command `segfeed`, also `python -m segfeed`: each command returns its exit status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import importlib
 import io
 import os
-import re
 import shlex
 import signal
 import sys
@@ -16,145 +15,7 @@ from typing import Any
 
 from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
-from segfeed.masks import Colours, read_colours
-
-EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
-failed checks, damaged shards); 2 stopped, says what to change; 130 interrupted"""
-
-
-class Help(argparse.RawDescriptionHelpFormatter):
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        """The default at the end, unless it stands there in words, or there is none to tell."""
-        text = action.help or ""
-        told = "default" in text or action.required or action.default in (None, False, argparse.SUPPRESS)
-        return text if told else f"{text} (default: %(default)s)"
-
-
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "segfeed",
-        description="Feed images and masks to Keras for segmentation.",
-        epilog=f"segfeed COMMAND --help says more of each.\n\n{EXIT}",
-        formatter_class=Help,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, description: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=description, description=description, epilog=EXIT, formatter_class=Help)
-
-    _add_audit(add("audit", "Look for faults in a folder of images and masks; changes nothing."))
-    _add_check(add("check", "Check a Keras Sequence, anyone's, for what fit relies on."))
-    _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
-    _add_pack(add("pack", "Pack pairs into a few large files, for storage that machines share."))
-    return parser
-
-
-def _add_classes(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--classes", type=int, default=1, help="number of classes; 1 for masks of 0 and 255, else class indices")
-    add("--colours", type=_colours, help="for masks in colour: CSV file without header, red,green,blue,class, 0-255")
-    add("--ignore", type=_mask_value, help="mask value of void pixels, 0-255, which belong to no class")
-
-
-def _add_audit(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("images", type=Path, metavar="IMAGES", help="folder of the images")
-    add("masks", type=Path, metavar="MASKS", help="folder of the masks, with the same names")
-    _add_classes(parser)
-    add("--size", type=_size, help="side, or HEIGHTxWIDTH, for training: name the objects that would vanish there")
-    add("--csv", type=Path, help="write the findings into this file too")
-
-
-def _add_check(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("make", metavar="MODULE:FUNCTION", help="a function without arguments that makes the Sequence")
-    add("--probe", type=Path, help="write a probe into this folder; the function reads its images and masks")
-    add("--classes", type=int, default=1, help="channels of the masks; 1 for masks of 0 and 1, more for one-hot")
-    add("--shuffle", choices=["yes", "no"], help="whether the order should change from epoch to epoch")
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--images", type=Path, required=True, help="folder of the images")
-    add("--masks", type=Path, required=True, help="folder of the masks, with the same names")
-    add("--output", type=Path, help="folder for the results (default: runs/<folder around the images>)")
-    add("--overwrite", action="store_true", help="replace a run that is finished, or has other arguments")
-    add("--backbone", default="resnet34", help="encoder of the U-Net, a name that segmentation_models knows")
-    add("--encoder-weights", default="imagenet", help="start of the encoder: imagenet, or none for random weights")
-    add(
-        "--size",
-        type=_size,
-        default=(384, 384),
-        help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 (default: 384)",
-    )
-    _add_classes(parser)
-    add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
-    add("--augment", action="store_true", help="mirror the training images and turn them by quarters")
-    add("--validation", type=_number_or_share, default=69, help="validation images, a number, or a share below 1")
-    add("--batch", type=int, default=2, help="images in a batch")
-    add("--epochs", type=int, default=50, help="epochs that are trained at most; a run can be given more, or fewer")
-    add("--learning-rate", type=float, default=1e-5, help="learning rate of Adam at the start, per step")
-    add("--decay", type=float, default=1e-5, help="the rate falls as 1 / (1 + decay * steps), set anew each epoch")
-    add("--lr-patience", type=int, default=5, help="epochs without a lower validation loss until the rate is halved")
-    add("--patience", type=int, default=15, help="epochs without a lower validation loss until the training ends")
-    add("--seed", type=int, default=0, help="number that fixes the split, the first weights and the order")
-    add(
-        "--save-every",
-        type=_steps_or_time,
-        default="10m",
-        help="save within an epoch too, after so many steps, or so long, such as 90s, 10m, 2h",
-    )
-
-
-def _add_pack(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("folders", nargs="+", type=Path, metavar="IMAGES MASKS PACKED", help="or --verify PACKED")
-    add("--verify", action="store_true", help="read a packed folder and compare its checksums")
-    add("--shard-mb", type=float, default=256, help="millions of bytes in a shard")
-
-
-# --- Words that argparse cannot read by itself -----------------------------------------------
-
-
-def _colours(text: str) -> Colours:
-    try:
-        return read_colours(text)
-    except DataError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _mask_value(text: str) -> int:
-    if not text.isdecimal() or int(text) > 255:
-        raise argparse.ArgumentTypeError(f"{text}: a mask holds values from 0 to 255")
-    return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = [int(side) if side.isdecimal() else 0 for side in text.lower().split("x")]
-    if len(sides) > 2 or any(side < 32 or side % 32 for side in sides):
-        raise argparse.ArgumentTypeError(f"{text}: a side, or HEIGHTxWIDTH, in multiples of 32 pixels")
-    return sides[0], sides[-1]
-
-
-def _number_or_share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0 < number < float("inf") or (number >= 1 and number != int(number)):
-        raise argparse.ArgumentTypeError(f"{text}: a whole number of images, or a share between 0 and 1")
-    return number if number < 1 else int(number)
-
-
-def _steps_or_time(text: str) -> float:
-    """An int is a number of steps, a float a number of seconds."""
-    match = re.fullmatch(r"(\d{1,9})([smh]?)", text)
-    if match is None or not int(match[1]):
-        raise argparse.ArgumentTypeError(f"{text}: a number of steps, such as 500, or a time, such as 90s, 10m or 2h")
-    return int(match[1]) * {"": 1, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
-
-
-# --- The commands: each returns the exit status ----------------------------------------------
+from segfeed.options import make_parser
 
 EXTRA = ': pip install "segfeed[train]"'
 CURES = dict.fromkeys(("segmentation_models", "matplotlib", "skimage", "tensorboard"), EXTRA)
