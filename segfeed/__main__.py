@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segfeed import export
 from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
+from segfeed.inference import command as predict
 from segfeed.options import make_parser
 
 EXTRA = ': pip install "segfeed[train]"'
@@ -122,6 +124,7 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
 
 
 COMMANDS = {"audit": _audit, "check": _check, "train": _train, "pack": _pack}
+COMMANDS |= {"predict": predict.run, "export": export.run}
 
 
 def _prepare_console() -> None:
