@@ -51,7 +51,10 @@ def _load_onnx(path: Path) -> Predict:
 
 
 def _load_litert(path: Path) -> Predict:
-    from ai_edge_litert.interpreter import Interpreter
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:  # TensorFlow up to 2.21 brings it too
+        from tensorflow.lite import Interpreter
 
     interpreter = Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
     given, found = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
@@ -75,7 +78,7 @@ def _load_saved_model(path: Path) -> Predict:
 
 FORMATS = (
     Format("SavedModel", "tf_saved_model", "saved_model", {}, _load_saved_model),
-    Format("LiteRT", "litert", "model.tflite", {"ai_edge_litert": "ai-edge-litert"}, _load_litert),
+    Format("LiteRT", "litert", "model.tflite", {}, _load_litert),
     Format("ONNX", "onnx", "model.onnx", {name: name for name in ("tf2onnx", "onnx", "onnxruntime")}, _load_onnx),
 )
 

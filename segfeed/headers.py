@@ -79,7 +79,7 @@ def _header(path: str | Path, data: bytes) -> Header | None:
         return _png(path, data)
     if data[:2] == JPEG:
         return _jpeg(data)
-    if data.startswith(TIFF):
+    if data[:4] in TIFF:
         return _tiff(path, data)
     try:
         image = Image.open(io.BytesIO(data))

@@ -194,7 +194,9 @@ def test_a_large_picture_has_the_pixels_of_a_small_one(tmp_path, monkeypatch, na
     whole, large = read_image(path), LargePicture(path, tmp_path)
     assert (large.height, large.width) == whole.shape[:2]
     found = np.concatenate([large.rows(start, stop) for start, stop in large.bands()])
-    assert np.abs(found.astype(int) - whole).max() <= (2 if "jp" in name else 0)  # another decoder of JPEG
+    assert np.abs(found.astype(int) - whole).max() <= (
+        2 if name == "jpeg.tif" else 0
+    )  # where strips meet, colours are smoothed
     resized = large.resized((20, 15)).astype(int)
     assert np.abs(resized - SmallPicture(found).resized((20, 15))).max() <= 1  # that rounds once more
 
@@ -291,13 +293,12 @@ def bright(side=32, slope=20.0):
 def write_run(folder, model, categories=COIN, **about):
     folder.mkdir(parents=True)
     model.save(folder / "best.keras")
-    height, width = model.input_shape[1:3]
     rows = [
         {"index": index, "name": one.name, "colour": "#{:02x}{:02x}{:02x}".format(*one.colour)}
         for index, one in enumerate(categories)
     ]
-    content = {"format": 2, "model": "best.keras", "input": "uint8", "size": [height, width], "classes": rows}
-    content |= {"threshold": 0.5, "crop": None, "versions": {}, "scores": {}} | about
+    content = {"format": 2, "model": "best.keras", "input": "uint8", "classes": rows}
+    content |= {"size": list(model.input_shape[1:3]), "threshold": 0.5, "crop": None, "versions": {}, "scores": {}} | about
     (folder / "run.json").write_text(json.dumps(content))
     return folder
 
@@ -389,6 +390,18 @@ def test_small_objects_become_background(photos, predict, tmp_path):
     mask = np.array(Image.open(tmp_path / "out" / "masks" / "0.png"))
     assert mask[30, 30] == 1 and not mask[36:, 46:].any()
     assert all(int(row["area_px"]) >= 100 for row in rows_of(tmp_path / "out" / "objects.csv"))
+
+
+def test_pictures_in_shards_are_predicted(photos, predict, tmp_path):
+    from segfeed.pack import pack_pairs
+
+    (tmp_path / "masks").mkdir()
+    for path in photos.iterdir():
+        Image.fromarray(np.zeros((90, 120), np.uint8)).save(tmp_path / "masks" / path.name)
+    pack_pairs(photos, tmp_path / "masks", tmp_path / "packed")
+    assert predict()[0] == 0 and predict(images=tmp_path / "packed" / "images", out=tmp_path / "again")[0] == 0
+    for name in ("objects.csv", "masks/3.png", "overlays/3.jpg"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 def test_names_may_be_odd_and_files_broken(photos, predict, tmp_path):
@@ -731,12 +744,12 @@ def float_model(channels=1):
     "backbone", ["resnet18", "vgg16", "mobilenetv2", "efficientnetb0", "densenet121", "inceptionv3"]
 )
 def test_an_earlier_run_gets_the_preprocessing_that_its_generator_did(tmp_path, backbone):
-    import segmentation_models as sm
-
     from segfeed import load_run
 
     model = float_model()
     run = load_run(write_old_run(tmp_path / backbone, model, backbone=backbone, encoder_weights="imagenet"))
+    import segmentation_models as sm
+
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     expected = model.predict_on_batch(sm.get_preprocessing(backbone)(images.astype(np.float32)))
     np.testing.assert_allclose(run.model.predict_on_batch(images), expected, atol=1e-5)
@@ -893,23 +906,28 @@ def test_pictures_in_memory_are_bounded_and_order_is_kept(photos, tmp_path, monk
 MEASURE = """
 import resource, sys
 from segfeed.__main__ import main
+import keras, skimage.measure
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
 status = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak() - before)
 sys.exit(status)
 """
 
 
 @pytest.mark.long
-@pytest.mark.skipif(os.name == "nt", reason="has no resource")
-def test_a_hundred_megapixels_take_less_than_a_gigabyte(tmp_path):
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit, or is not there")
+def test_a_hundred_megapixels_take_less_than_their_pixels(tmp_path):
+    """300 MB of pixels, and as many bytes in the file; what TensorFlow takes before is not counted."""
     run = write_run(tmp_path / "run", convolutions((256, 256), halvings=1))
     (tmp_path / "images").mkdir()
-    row = cv2.resize(np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8), (10_000, 10_000))
-    Image.fromarray(row).save(tmp_path / "images" / "large.tif")
-    words = ["predict", run, tmp_path / "images", tmp_path / "out", "--tile", "512", "--probabilities"]
+    image = cv2.resize(np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8), (10_000, 10_000))
+    Image.fromarray(image).save(tmp_path / "images" / "large.tif")
+    words = ["predict", run, tmp_path / "images", tmp_path / "out", "--tile", "256", "--probabilities"]
     done = subprocess.run([sys.executable, "-c", MEASURE, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) < 1000, done.stdout
+    assert int(done.stdout.split()[-1]) < 300, done.stdout
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,10 @@ from segfeed.inference.ensemble import Ensemble
 from segfeed.inference.output import Finished, Output, signature
 from segfeed.inference.pictures import declared_pixels, read_picture
 from segfeed.inference.results import Options, Result
-from segfeed.threads import Threads
+from segfeed.threads import CORES, Threads
 
 READ_AHEAD = 2**28  # bytes of decoded pictures at one time, at most, unless one alone has more
+UNKNOWN = 2**22  # pixels of a picture that does not say it
 Size = tuple[int, int]
 
 
@@ -32,7 +33,7 @@ class Job:
 
     def __init__(self, number: int, path: Path, stem: str, options: Options, output: Output):
         self.path, self.stem, self.name = path, stem, f"{number:08d}"
-        self.bytes = 3 * declared_pixels(path)
+        self.bytes = 3 * (declared_pixels(path) or UNKNOWN)
         self._options, self._output = options, output
         self._written: Future | None = None
 
@@ -78,7 +79,7 @@ class Job:
 
 def predict_folder(
     ensemble: Ensemble, jobs: Iterator[Job], output: Output, tiling: Tiling | None, batch: int | None
-) -> Iterator[tuple[Job, DataError | None]]:
+) -> Generator[tuple[Job, DataError | None]]:
     """Predict pictures, and record them in `output`; each as it is finished, or with what is wrong with its file.
 
     All cores read ahead and write behind while the networks work. `batch`: inputs that these take at once; None: as

@@ -78,13 +78,13 @@ class ObjectTable:
             boxes[side] = parts[:, 5 + side].max() if side < 2 else 0
             furthest.at(boxes[side], numbers, parts[:, 5 + side].astype(int))
         order = np.lexsort((boxes[0], boxes[1]))
+        means = np.stack([x, y, probability]) / area
         objects = [
             MeasuredObject(
-                int(kinds[n]), int(area[n]), float(x[n] / area[n]), float(y[n] / area[n]),
-                *map(int, boxes[:, n]), float(probability[n] / area[n]),
+                int(kinds[n]), int(area[n]), *means[:2, n].tolist(), *boxes[:, n].tolist(), float(means[2, n])
             )
             for n in order[area[order] >= min_area]
-        ]  # fmt: skip
+        ]
         return objects, (area >= min_area)[numbers]
 
     def bands(self, kept: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:

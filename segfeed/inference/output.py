@@ -197,7 +197,12 @@ def file_stamp(path: Path) -> list[int]:
 
 def signature(path: Path) -> list[Any]:
     """Size, time of the last change, and SHA-256 of a picture's file."""
-    return [*file_stamp(path), hashlib.sha256(raw_bytes(path)).hexdigest()]
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        digest = hashlib.sha256(raw_bytes(path)).hexdigest()  # one of those in shards
+    return [*file_stamp(path), digest]
 
 
 def write_table(path: Path, head: list[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 import warnings
@@ -12,15 +13,18 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from segfeed.decode import decode_image, read_bytes, read_image
+from segfeed.errors import DataError
+from segfeed.files import raw_bytes
 from segfeed.headers import Header, read_header, upright_size
-from segfeed.inference.strips import read_strips
+from segfeed.inference.strips import PartedTiff
 from segfeed.transforms import resize_image
 
 LARGE = 2**25  # pixels: 100 MB as RGB
-IN_MEMORY = 2**24  # bytes
+IN_MEMORY = 2**23  # bytes
 STEP = 2**22  # pixels of a band, about
 
 
@@ -30,7 +34,7 @@ class Rows:
     def __init__(self, shape: tuple[int, ...], folder: Path):
         """`shape`: of a row, whose values are uint8; `folder`: where the file lies."""
         self.shape, self._bytes = shape, int(np.prod(shape))
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=folder)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=os.fspath(folder))  # noqa: SIM115
 
     def write(self, start: int, rows: np.ndarray) -> None:
         self._file.seek(start * self._bytes)
@@ -70,32 +74,31 @@ class LargePicture:
     """Its rows lie in a file of `folder`."""
 
     def __init__(self, path: Path, folder: Path):
+        if tiff := PartedTiff.open(path):
+            self._begin(tiff.header, folder)
+            start = 0
+            with contextlib.suppress(DataError):  # some files can be decoded whole only; others say then what is wrong
+                for rows in tiff.rows():
+                    self._rows.write(start, rows)
+                    start += len(rows)
+                return
         data = read_bytes(path)
         header = read_header(path, data)
-        self.height, self.width = upright_size(header)
-        self._rows = Rows((self.width, 3), folder)
-        start = 0
-        if strips := read_strips(path, data, header):
-            for rows in strips:
-                self._rows.write(start, rows)
-                start += len(rows)
-            return
-        plain = header.kind in ("PNG", "JPEG") and not header.palette and not header.alpha and header.bits == 8
-        stored = None
-        if plain and os.path.isfile(path):
-            del data  # OpenCV reads the file by parts; it may be as large as the pixels
-            flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-            with contextlib.suppress(cv2.error):
-                stored = cv2.imread(os.fspath(path), flags)
-        if stored is None:
-            data = read_bytes(path)
-            stored = decode_image(path, data, header._replace(orientation=1))
-        pixels = turned_view(stored, header)
+        self._begin(header, folder)
+        pixels = turned_view(_stored(path, data, header), header)
         for start in range(0, self.height, step := max(1, STEP // self.width)):
             self._rows.write(start, pixels[start : start + step])
 
+    def _begin(self, header: Header, folder: Path) -> None:
+        self.height, self.width = upright_size(header)
+        self._rows = Rows((self.width, 3), folder)
+        self._latest: tuple[int, int, np.ndarray] | None = None
+
     def rows(self, start: int, stop: int) -> np.ndarray:
-        return self._rows.read(start, stop)
+        """Those of the latest call are kept: tiles side by side need the same."""
+        if self._latest is None or self._latest[:2] != (start, stop):
+            self._latest = start, stop, self._rows.read(start, stop)
+        return self._latest[2]
 
     def resized(self, size: tuple[int, int]) -> np.ndarray:
         """By the mean of the area that a pixel covers, as OpenCV's INTER_AREA."""
@@ -114,6 +117,15 @@ class LargePicture:
         return ((start, min(self.height, start + step)) for start in range(0, self.height, step))
 
 
+def _stored(path: Path, data: bytes, header: Header) -> np.ndarray:
+    """The pixels before they are turned. OpenCV needs twice their memory for it, simplejpeg once."""
+    if header.kind == "JPEG":
+        with contextlib.suppress(ValueError):
+            if simplejpeg.decode_jpeg_header(data)[2] not in {"CMYK", "YCCK"}:  # whose inks it takes for light
+                return simplejpeg.decode_jpeg(data)
+    return decode_image(path, data, header._replace(orientation=1))
+
+
 def turned_view(stored: np.ndarray, header: Header) -> np.ndarray:
     """`decode.upright`, without a copy."""
     turn = 1 if header.kind == "TIFF" else header.orientation
@@ -128,9 +140,9 @@ def read_picture(path: Path, folder: Path) -> Picture:
 
 
 def declared_pixels(path: Path) -> int:
-    """How many pixels a file declares; 0 if that cannot be told without reading it."""
+    """How many pixels a file declares; 0 if it does not say so."""
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
+        with Image.open(path if os.path.isfile(path) else io.BytesIO(raw_bytes(path))) as image:
             return image.width * image.height
     return 0

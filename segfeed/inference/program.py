@@ -6,6 +6,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +108,11 @@ def _predict(
     jobs = (Job(number, path, stem, options, output) for number, (path, stem) in enumerate(files))
     done = 0
     try:
-        with tqdm(total=len(files), desc="predict", unit="picture", disable=not sys.stderr.isatty()) as bar:
-            for job, error in predict_folder(ensemble, jobs, output, tiling, arguments.batch):
+        with (
+            tqdm(total=len(files), desc="predict", unit="picture", disable=not sys.stderr.isatty()) as bar,
+            closing(predict_folder(ensemble, jobs, output, tiling, arguments.batch)) as finished,
+        ):
+            for job, error in finished:
                 if error:
                     errors[job.path.name] = str(error)
                 done += error is None

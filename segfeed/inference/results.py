@@ -18,7 +18,7 @@ from segfeed.inference.pictures import Picture, Rows
 from segfeed.inference.png import NpzWriter, PngWriter
 
 OVERLAY_SIDE = 4096  # pixels: a larger overlay is made smaller
-STEP = 2**21  # pixels of a band, about
+STEP = 2**20  # pixels of a band, about
 
 
 def classes_of(probabilities: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
@@ -62,11 +62,13 @@ class Result:
 
     def add(self, band: Band) -> None:
         """The next rows."""
-        classes, probabilities = classes_of(band.probabilities, self.options.threshold)
-        self._classes.write(band.start, classes)
-        self._objects.add(band.start, classes, probabilities)
-        if self.options.probabilities:
-            self._store(band.probabilities)
+        for at in range(0, len(band.probabilities), step := max(1, STEP // self.picture.width)):
+            part = band.probabilities[at : at + step]
+            classes, probabilities = classes_of(part, self.options.threshold)
+            self._classes.write(band.start + at, classes)
+            self._objects.add(band.start + at, classes, probabilities)
+            if self.options.probabilities:
+                self._store(part)
 
     def _store(self, probabilities: np.ndarray) -> None:
         height, width, channels = self.picture.height, self.picture.width, probabilities.shape[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,6 @@ from segfeed.errors import CommandError
 from segfeed.inference.results import Category
 
 NEWEST = 2  # of the formats of run.json that are read
-COLOURS = ["#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#D55E00"]  # of runs that name none; as in `plots`
 
 
 class Run(NamedTuple):
@@ -83,6 +83,8 @@ def _described(content: dict[str, Any]) -> About:
 
 def _described_by_options(content: dict[str, Any]) -> About:
     """Of a run that was written before its model held the preprocessing."""
+    from segfeed.plots import COLOURS
+
     options = content["options"]
     height, width = options["size"]
     colours = {index: rgb(COLOURS[(index - 1) % len(COLOURS)]) for index in range(1, max(2, options["classes"]))}
@@ -93,6 +95,7 @@ def _described_by_options(content: dict[str, Any]) -> About:
     def preprocess() -> Callable[[np.ndarray], np.ndarray] | None:
         if options["encoder_weights"] == "none":
             return None
+        os.environ["SM_FRAMEWORK"] = "tf.keras"  # read at the import; without it the import fails
         import segmentation_models as sm
 
         return sm.get_preprocessing(options["backbone"])

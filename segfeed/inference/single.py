@@ -63,9 +63,11 @@ def predict(
 
     def bands() -> Iterator[Any]:
         if tile is None:
-            yield from resized_bands([ensemble.predict(size, picture.resized(size)[None])[0]], *image.shape[:2])
+            yield from resized_bands(
+                [ensemble.predict(size, picture.resized(size)[None])[0]], picture.height, picture.width
+            )
             return
-        grid = Grid(*image.shape[:2], tile, overlap)
+        grid = Grid(picture.height, picture.width, tile, overlap)
         tiles = TileSum(grid)
         for index in range(len(grid)):
             yield tiles.add(ensemble.predict(size, grid.read(picture, index)[None])[0])
