@@ -54,7 +54,9 @@ def _load_litert(path: Path) -> Predict:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:  # TensorFlow up to 2.21 brings it too
-        from tensorflow.lite import Interpreter
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter
 
     interpreter = Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
     given, found = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]

@@ -48,6 +48,10 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+def only(monkeypatch, *titles):
+    monkeypatch.setattr(export, "FORMATS", [one for one in export.FORMATS if one.title in titles])
+
+
 def test_each_format_is_compared_with_keras(run_folder, photos, tmp_path, capsys):
     out = tmp_path / "out"
     status = main(["export", str(run_folder), str(out), "--images", str(photos)])
@@ -65,35 +69,33 @@ def test_each_format_is_compared_with_keras(run_folder, photos, tmp_path, capsys
     files = ["export.json", "model.tflite", *(["model.onnx"] if not MISSING else []), "saved_model"]
     assert sorted(os.listdir(out)) == sorted(files)
     assert said.endswith(f"{out} holds {', '.join(row['file'] for row in about['files'].values())} and export.json.\n")
-    assert os.listdir(tmp_path) and not any(path.name.startswith(".out") for path in tmp_path.iterdir())
-
-
-def test_what_is_exported_takes_batches_of_bytes(run_folder, tmp_path):
-    assert main(["export", str(run_folder), str(tmp_path / "out")]) == (1 if MISSING else 0)
+    assert not any(path.name.startswith(".out") for path in tmp_path.iterdir())
     batch = np.random.default_rng(1).integers(0, 256, (3, 32, 64, 3), dtype=np.uint8)
     expected = load_run(run_folder).model.predict_on_batch(batch)
-    for one in export.FORMATS[: 2 if MISSING else 3]:
+    for one in export.FORMATS[: len(titles)]:
         with export._quietly():
-            found = one.load(tmp_path / "out" / one.file)(batch)
+            found = one.load(out / one.file)(batch)
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=one.title)
 
 
-def test_an_earlier_run_is_exported_with_its_preprocessing(tmp_path, capsys):
+def test_an_earlier_run_is_exported_with_its_preprocessing(tmp_path, monkeypatch, capsys):
+    only(monkeypatch, "LiteRT")
     run = write_old_run(tmp_path / "old", float_model(), backbone="mobilenetv2", encoder_weights="imagenet")
-    assert main(["export", str(run), str(tmp_path / "out")]) == (1 if MISSING else 0)
+    assert main(["export", str(run), str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Compared with Keras on 20 pictures of noise, 32×32 pixels")
+    assert "Compared with Keras on 20 pictures of noise, 32×32 pixels, one at a time:\n" in said
     assert float(re.search(LINE.format("LiteRT"), said)[1]) < 1e-5
 
 
-def test_an_earlier_export_is_replaced_and_nothing_else(run_folder, tmp_path, capsys):
+def test_an_earlier_export_is_replaced_and_nothing_else(run_folder, tmp_path, monkeypatch, capsys):
+    only(monkeypatch, "SavedModel")
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").touch()
     assert main(["export", str(run_folder), str(out)]) == 2
     assert capsys.readouterr().err == f"Stopped: {out} holds other files: give a new folder.\n"
     (out / "mine.txt").rename(out / "export.json")
-    assert main(["export", str(run_folder), str(out)]) == (1 if MISSING else 0)
+    assert main(["export", str(run_folder), str(out)]) == 0
     assert (out / "saved_model" / "saved_model.pb").is_file()
 
 
@@ -101,7 +103,7 @@ def test_a_format_that_fails_costs_no_other(run_folder, tmp_path, monkeypatch, c
     def broken(path):
         raise RuntimeError("no such operation\nand more")
 
-    formats = [one._replace(load=broken) if one.title == "SavedModel" else one for one in export.FORMATS]
+    formats = [one._replace(load=broken) if one.title == "SavedModel" else one for one in export.FORMATS[:2]]
     monkeypatch.setattr(export, "FORMATS", formats)
     assert main(["export", str(run_folder), str(tmp_path / "out")]) == 1
     said = capsys.readouterr().out

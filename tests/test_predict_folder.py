@@ -32,6 +32,7 @@ from segfeed.inference.output import Output  # noqa: E402
 from segfeed.inference.pictures import LargePicture, SmallPicture  # noqa: E402
 from segfeed.inference.png import NpzWriter, PngWriter  # noqa: E402
 from segfeed.inference.results import Category, Options, Result, classes_of  # noqa: E402
+from segfeed.inference.strips import PartedTiff  # noqa: E402
 
 BYTES = "\udcb5\udcbf" if sys.platform == "linux" else ""  # in a name, two bytes that are no UTF-8
 COIN = [Category("background", (0, 0, 0)), Category("coin, round", (230, 159, 0))]
@@ -192,6 +193,7 @@ def test_a_large_picture_has_the_pixels_of_a_small_one(tmp_path, monkeypatch, na
         options["exif"] = exif
     Image.fromarray(smooth).convert(mode).save(path, **options)
     whole, large = read_image(path), LargePicture(path, tmp_path)
+    assert (PartedTiff.open(path) is not None) == (name.endswith("tif") and turn == 1)
     assert (large.height, large.width) == whole.shape[:2]
     found = np.concatenate([large.rows(start, stop) for start, stop in large.bands()])
     assert np.abs(found.astype(int) - whole).max() <= (
@@ -226,6 +228,7 @@ def test_a_tiff_of_tiles_is_read_row_of_tiles_by_row(tmp_path_factory, height, w
         file.write(b"".join(tiles))
     assert (read_image(path) == image).all()
     large = LargePicture(path, path.parent)
+    assert PartedTiff.open(path)
     assert (large.rows(0, height) == image).all()
 
 
@@ -298,7 +301,13 @@ def write_run(folder, model, categories=COIN, **about):
         for index, one in enumerate(categories)
     ]
     content = {"format": 2, "model": "best.keras", "input": "uint8", "classes": rows}
-    content |= {"size": list(model.input_shape[1:3]), "threshold": 0.5, "crop": None, "versions": {}, "scores": {}} | about
+    content |= {
+        "size": list(model.input_shape[1:3]),
+        "threshold": 0.5,
+        "crop": None,
+        "versions": {},
+        "scores": {},
+    } | about
     (folder / "run.json").write_text(json.dumps(content))
     return folder
 
@@ -439,7 +448,7 @@ def test_names_may_be_odd_and_files_broken(photos, predict, tmp_path):
         "cut.png": "cut.png: the file is cut off (200 bytes, no end). Copy it again from its source.",
         "deep.png": "deep.png: uint16 pixels up to 0, expected 8-bit. Scale them to 0–255 by the full range of your "
         "camera and save again.",
-        "deeper": "deeper: subfolder, it holds 1 pictures. Subfolders are not read. Move the pictures up (each needs a "
+        "deeper": "deeper: subfolder, it holds 1 picture. Subfolders are not read. Move the pictures up (each needs a "
         "name of its own), or move it elsewhere.",
         "empty.jpg": "empty.jpg: the file is empty (0 bytes). Copy it again from its source.",
         "notes.txt": errors["notes.txt"].replace(f"{photos}{os.sep}", ""),

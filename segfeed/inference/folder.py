@@ -102,10 +102,10 @@ def predict_folder(
     try:
         upcoming = next(jobs, None)
         while upcoming or reading or writing:
-            held = sum(job.bytes for job, _ in reading) + sum(job.bytes for job in writing)
-            while upcoming and ((not reading and not writing) or held + upcoming.bytes <= READ_AHEAD):
+            held = [*(job.bytes for job, _ in reading), *(job.bytes for job in writing)]
+            while upcoming and _has_room(held, upcoming.bytes, batch):
                 reading.append((upcoming, threads.submit(upcoming.read, sizes, tiling)))
-                held += upcoming.bytes
+                held.append(upcoming.bytes)
                 upcoming = next(jobs, None)
             ready: list[Job] = []
             if reading:
@@ -132,3 +132,8 @@ def predict_folder(
             yield from ((job, None) for job in ready)
     finally:
         threads.shutdown(cancel_futures=True)
+
+
+def _has_room(held: list[int], more: int, batch: int) -> bool:
+    """Whether one more picture may be read beside those that are held, in bytes; a single one always may."""
+    return not held or (sum(held) + more <= READ_AHEAD and len(held) < 2 * (batch + CORES))

@@ -80,8 +80,8 @@ class ObjectTable:
         order = np.lexsort((boxes[0], boxes[1]))
         means = np.stack([x, y, probability]) / area
         objects = [
-            MeasuredObject(
-                int(kinds[n]), int(area[n]), *means[:2, n].tolist(), *boxes[:, n].tolist(), float(means[2, n])
+            MeasuredObject._make(
+                [int(kinds[n]), int(area[n]), *means[:2, n].tolist(), *boxes[:, n].tolist(), float(means[2, n])]
             )
             for n in order[area[order] >= min_area]
         ]
