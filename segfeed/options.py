@@ -12,7 +12,7 @@ from segfeed.inference import command as predict
 from segfeed.masks import Colours, read_colours
 
 EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
-failed checks, damaged shards, files left out); 2 stopped, says what to change; 130 interrupted"""
+failed checks, damaged shards); 2 stopped, says what to change; 130 interrupted"""
 
 
 class Help(argparse.RawDescriptionHelpFormatter):

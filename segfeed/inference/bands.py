@@ -33,6 +33,8 @@ def resized_bands(maps: Sequence[np.ndarray], height: int, width: int) -> Iterat
 def _resized_rows(small: np.ndarray, start: int, stop: int, height: int, width: int) -> np.ndarray:
     if small.shape[:2] == (height, width):
         return small[start:stop]
+    if stop - start == height:
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
     at = np.clip((np.arange(start, stop) + 0.5) * len(small) / height - 0.5, 0, len(small) - 1)
     above = np.minimum(at.astype(int), max(0, len(small) - 2))
     share = (at - above).astype(np.float32)[:, None, None]

@@ -26,6 +26,11 @@ class MeasuredObject(NamedTuple):
     mean_probability: float  # of its class, over its pixels
 
 
+def label_parts(classes: np.ndarray) -> np.ndarray:
+    """A number from 1 on for each connected part of one class above 0, (H, W); the same each time."""
+    return label(classes if classes.max() > 1 else classes.astype(bool), background=0, connectivity=2)
+
+
 class ObjectTable:
     """The objects of classes above 0, as `skimage.measure.label` finds them in the whole picture."""
 
@@ -38,7 +43,7 @@ class ObjectTable:
 
     def add(self, start: int, classes: np.ndarray, probabilities: np.ndarray) -> None:
         """The next rows: class indices (n, width), and the probability of each pixel's class, float32 (n, width)."""
-        parts = label(classes, background=0, connectivity=2)
+        parts = label_parts(classes)
         boxes = [(x.start, y.start + start, x.stop, y.stop + start) for y, x in find_objects(parts)]
         count, inside = len(boxes), np.flatnonzero(parts)
         numbers = parts.ravel()[inside] - 1

@@ -22,7 +22,7 @@ class PngWriter:
     def __init__(self, path: Path, height: int, width: int, palette: Sequence[tuple[int, int, int]] = ()):
         self._file = open(path, "wb")  # noqa: SIM115
         self._dtype = np.dtype(np.uint8 if palette else ">u2")
-        self._compress = zlib.compressobj(6 if palette else 1)
+        self._compress = zlib.compressobj(3 if palette else 1)
         self._file.write(b"\x89PNG\r\n\x1a\n")
         kind = PALETTE if palette else GREY
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * self._dtype.itemsize, kind, 0, 0, 0))

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import simplejpeg
-from skimage.measure import label
 
 from segfeed.atomic import sync
 from segfeed.inference.bands import Band
-from segfeed.inference.objects import ObjectTable
+from segfeed.inference.objects import ObjectTable, label_parts
 from segfeed.inference.pictures import Picture, Rows
 from segfeed.inference.png import NpzWriter, PngWriter
 
@@ -89,7 +88,7 @@ class Result:
         for start, stop, known in self._objects.bands(kept):
             classes = self._classes.read(start, stop)
             if not known[1:].all():
-                classes = np.where(known[label(classes, background=0, connectivity=2)], classes, 0)
+                classes = np.where(known[label_parts(classes)], classes, 0)
                 self._classes.write(start, classes)
             pixels += np.bincount(classes.ravel(), minlength=len(pixels))
         self._write_mask()
@@ -119,18 +118,20 @@ class Result:
         factor = -(-max(height, width) // OVERLAY_SIDE)
         line = max(1, round(max(height, width) / 1000))
         square = np.ones((2 * line + 1, 2 * line + 1), np.uint8)
-        colours = np.array([category.colour for category in self.options.categories], np.uint8)
+        colours = np.zeros((256, 1, 3), np.uint8)
+        colours[: len(self.options.categories), 0] = [category.colour for category in self.options.categories]
         small = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
         for start in range(0, height, step := max(1, STEP // width // factor) * factor):
             stop = min(height, start + step)
             first = max(0, start - line)
             classes = self._classes.read(first, min(height, stop + line))
-            border = cv2.morphologyEx(classes, cv2.MORPH_GRADIENT, square)[start - first :][: stop - start] > 0
+            border = cv2.morphologyEx(classes, cv2.MORPH_GRADIENT, square)[start - first :][: stop - start]
             classes = classes[start - first :][: stop - start]
             drawn = self.picture.rows(start, stop).copy()
-            inside = classes > 0
-            drawn[inside] = (drawn[inside] >> 1) + (colours[classes[inside]] >> 1)
-            drawn[border] = np.where(inside[border], np.uint8(255), np.uint8(0))[:, None]
+            tinted = cv2.addWeighted(drawn, 0.5, cv2.LUT(cv2.merge([classes] * 3), colours), 0.5, 0)
+            cv2.copyTo(tinted, classes, drawn)  # where there is a class
+            edge = np.flatnonzero(border)
+            drawn.reshape(-1, 3)[edge] = np.where(classes.ravel()[edge] > 0, np.uint8(255), np.uint8(0))[:, None]
             rows = small[start // factor : -(-stop // factor)]
             rows[:] = cv2.resize(drawn, rows.shape[1::-1], interpolation=cv2.INTER_AREA) if factor > 1 else drawn
         (self._folder / f"{self._name}.overlay").write_bytes(simplejpeg.encode_jpeg(small, 90, "RGB"))
