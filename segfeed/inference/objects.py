@@ -49,7 +49,8 @@ class ObjectTable:
         numbers = parts.ravel()[inside] - 1
         kinds = np.zeros(count)
         kinds[numbers] = classes.ravel()[inside]
-        y, x = np.divmod(inside, classes.shape[1])
+        y = np.repeat(np.arange(len(parts)), np.count_nonzero(parts, axis=1))
+        x = inside - y * classes.shape[1]
         values = (None, x, y + start, probabilities.ravel()[inside])
         sums = [np.bincount(numbers, value, count) for value in values]
         self._parts.append(np.column_stack([kinds, *sums, np.reshape(boxes, (count, 4))]))
