@@ -5,7 +5,8 @@
     train = segfeed.DataGenerator(ids, "images", "masks", batch_size=8, img_size=384)
 
 The public names stand in `__init__.pyi`. Each is loaded when it is first asked for, so `import segfeed` loads
-neither TensorFlow nor matplotlib. The command `segfeed` audits a folder, checks a Sequence, trains and packs.
+neither TensorFlow nor matplotlib. The command `segfeed` audits a folder, checks a Sequence, trains, predicts,
+exports and packs.
 """
 
 import lazy_loader

@@ -28,4 +28,7 @@ from .plots import plot_batch as plot_batch
 from .plots import plot_history as plot_history
 from .plots import plot_pair as plot_pair
 from .plots import plot_predictions as plot_predictions
-from .predict import predict_mask as predict_mask
+from .inference.runs import Run as Run
+from .inference.runs import load_run as load_run
+from .inference.single import predict as predict
+from .inference.single import predict_mask as predict_mask

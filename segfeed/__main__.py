@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segfeed import export
 from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.classes import class_options, read_classes_table
 from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
+from segfeed.inference import command as predict
 from segfeed.options import make_parser
 
 EXTRA = ': pip install "segfeed[train]"'
@@ -153,6 +155,7 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
 
 
 COMMANDS = {"masks": _masks, "audit": _audit, "check": _check, "train": _train, "pack": _pack}
+COMMANDS |= {"predict": predict.run, "export": export.run}
 
 
 def _prepare_console() -> None:

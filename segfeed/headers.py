@@ -79,7 +79,7 @@ def _header(path: str | Path, data: bytes) -> Header | None:
         return _png(path, data)
     if data[:2] == JPEG:
         return _jpeg(data)
-    if data.startswith(TIFF):
+    if data[:4] in TIFF:
         return _tiff(path, data)
     try:
         image = Image.open(io.BytesIO(data))
@@ -212,7 +212,7 @@ def _tiff(path: str | Path, data: bytes) -> Header:
         with_alpha = " and transparency" if extra else ""
         raise DataError(f"{path}: a TIFF of {bits} bits{with_alpha}, which is not read. Save it again as PNG.")
     odd_tiles = bits == 8 and first.get(259, 1) == 1 and first.get(322, 0) * first.get(323, 0) % 1024 > 0
-    if data.startswith(b"MM\0+") and (bits < 8 or colours == PALETTE or extra or odd_tiles):  # Pillow must read these
+    if data[:4] == b"MM\0+" and (bits < 8 or colours == PALETTE or extra or odd_tiles):  # Pillow must read these
         raise DataError(
             f"{path}: a BigTIFF in big-endian order that has a palette, transparency, small tiles or less than 8 bits, "
             f"which is not read. Save it again as PNG."

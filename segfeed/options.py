@@ -7,9 +7,11 @@ import csv
 import re
 from pathlib import Path
 
+from segfeed import export
 from segfeed.annotations.formats import FORMATS
 from segfeed.annotations.reader import as_label
 from segfeed.errors import DataError
+from segfeed.inference import command as predict
 from segfeed.masks import Colours, read_colours
 
 EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
@@ -40,6 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_audit(add("audit", "Look for faults in a folder of images and masks; changes nothing."))
     _add_check(add("check", "Check a Keras Sequence, anyone's, for what fit relies on."))
     _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
+    predict.add_arguments(add("predict", "Use a trained model on a folder of pictures: masks, objects, areas."))
+    export.add_arguments(add("export", "Turn a trained model into ONNX, LiteRT and SavedModel, and compare them."))
     _add_pack(add("pack", "Pack pairs into a few large files, for storage that machines share."))
     return parser
 

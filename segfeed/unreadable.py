@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,10 +132,11 @@ def _unusual_tiff(data: bytes) -> str:
 
 
 def tiff_pages(data: bytes, at: int | None = None) -> list[dict[int, Any]]:
-    """The tags of each page, from the one at an offset on."""
+    """The tags of each page, from the one at an offset on; of a large file that is mapped it reads nothing else."""
     big = 43 in data[2:4]  # BigTIFF
     start = (b"II+\0" if big else b"II*\0") + data[4 : 16 if big else 8]  # Pillow does not know MM\0+
-    stream, directory = io.BytesIO(data), ImageFileDirectory_v2(start, data[:2])
+    stream: Any = data if isinstance(data, mmap.mmap) else io.BytesIO(data)
+    directory = ImageFileDirectory_v2(start, data[:2])
     pages: list[dict[int, Any]] = []
     seen: set[int] = set()
     at = directory.next if at is None else at

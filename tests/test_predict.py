@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segfeed import predict_mask
+from segfeed import predict, predict_mask
 
 RED = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -82,3 +82,26 @@ def test_another_image_is_refused_with_its_form(image):
 def test_another_model_is_refused_with_the_shape_of_its_input(shape):
     with pytest.raises(ValueError, match=r"the model's input is \(None, .*expected \(None, height, width, 1 or 3\)"):
         predict_mask(SimpleNamespace(input_shape=shape), np.zeros((8, 8, 3), np.uint8))
+
+
+# --- predict: classes and probabilities -------------------------------------------------------
+
+
+def test_classes_and_probabilities_come_in_the_size_of_the_image():
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:, :12] = 200
+    for tile in (None, 8):
+        classes, probabilities = predict(first(BYTES), image, tile=tile, threshold=0.7)
+        assert classes.shape == probabilities.shape == (16, 24, 1)
+        assert (classes.dtype, probabilities.dtype) == (np.uint8, np.float32)
+        assert (classes == (probabilities >= 0.7)).all() and classes[:, :10].all() and not classes[:, 14:].any()
+    assert not predict(first(BYTES), image, threshold=0.9)[0].any()
+    flipped, _ = predict(first(BYTES), image[:, ::-1], tta=True, threshold=0.7)
+    assert (flipped[:, ::-1] == predict(first(BYTES), image, tta=True, threshold=0.7)[0]).all()
+
+
+def test_a_module_and_a_function_have_no_common_name():
+    import segfeed
+    import segfeed.inference.program
+
+    assert callable(segfeed.predict) and segfeed.predict is predict
