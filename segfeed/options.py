@@ -38,13 +38,13 @@ def make_parser() -> argparse.ArgumentParser:
     def add(name: str, description: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=description, description=description, epilog=EXIT, formatter_class=Help)
 
-    _add_masks(add("masks", "Draw masks from annotations: LabelMe, COCO, CVAT, Label Studio, and others."))
-    _add_audit(add("audit", "Look for faults in a folder of images and masks; changes nothing."))
-    _add_check(add("check", "Check a Keras Sequence, anyone's, for what fit relies on."))
+    _add_masks(add("masks", "Draw masks from annotations (LabelMe, COCO, CVAT, ...)."))
+    _add_audit(add("audit", "Look for faults in images and masks; changes nothing."))
+    _add_check(add("check", "Check anyone's Keras Sequence for what fit relies on."))
     _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
-    predict.add_arguments(add("predict", "Use a trained model on a folder of pictures: masks, objects, areas."))
-    export.add_arguments(add("export", "Turn a trained model into ONNX, LiteRT and SavedModel, and compare them."))
-    _add_pack(add("pack", "Pack pairs into a few large files, for storage that machines share."))
+    predict.add_arguments(add("predict", "Use a trained model on a folder of pictures."))
+    export.add_arguments(add("export", "Write a trained model as ONNX, LiteRT and SavedModel."))
+    _add_pack(add("pack", "Pack pairs into a few large files for shared storage."))
     return parser
 
 
