@@ -154,7 +154,20 @@ def _pack(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
-COMMANDS = {"masks": _masks, "audit": _audit, "check": _check, "train": _train, "pack": _pack}
+def _bench(arguments: argparse.Namespace, words: str) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from segfeed.bench import bench
+
+    n_classes, ignore, _ = class_options(arguments.masks, arguments.classes, arguments.ignore)
+    settings = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore}
+    try:
+        print(bench(arguments.images, arguments.masks, arguments.size, progress=sys.stderr.isatty(), **settings))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return 0
+
+
+COMMANDS = {"masks": _masks, "audit": _audit, "check": _check, "train": _train, "bench": _bench, "pack": _pack}
 COMMANDS |= {"predict": predict.run, "export": export.run}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from segfeed.errors import CommandError, DataError
+from segfeed.files import has_shards
 
 CLASSES_FILE, HEADER = "classes.csv", ["index", "name", "colour"]
 BACKGROUND, VOID = "background", "void"
@@ -134,8 +135,8 @@ def write_classes_table(path: Path, table: ClassTable) -> None:
 
 def find_classes_table(masks_dir: Path) -> Path | None:
     """The classes.csv of a folder of masks, or of the shards that stand for it; None if there is none."""
-    path = (masks_dir if masks_dir.is_dir() else masks_dir.parent) / CLASSES_FILE
-    return path if path.is_file() else None
+    folder = masks_dir if masks_dir.is_dir() or not has_shards(masks_dir.parent) else masks_dir.parent
+    return folder / CLASSES_FILE if (folder / CLASSES_FILE).is_file() else None
 
 
 def class_options(masks_dir: Path, n_classes: int | None, ignore: int | None) -> tuple[int, int | None, dict[int, str]]:

@@ -187,10 +187,14 @@ def _shards_for(folder: Path) -> Shards:
     return _open_shards(folder.parent.absolute())
 
 
+def has_shards(folder: Path) -> bool:
+    return any(folder.glob("pairs-*-of-*.json"))
+
+
 @functools.cache
 def _open_shards(folder: Path) -> Shards:
     """Open shards once in a process; a folder without shards is looked at again the next time."""
-    if not any(folder.glob("pairs-*-of-*.json")):
+    if not has_shards(folder):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     from segfeed.shards import Shards  # whose package Windows lacks
 

@@ -44,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
     predict.add_arguments(add("predict", "Use a trained model on a folder of pictures."))
     export.add_arguments(add("export", "Write a trained model as ONNX, LiteRT and SavedModel."))
+    _add_bench(add("bench", "Say where the time goes when your pairs are read."))
     _add_pack(add("pack", "Pack pairs into a few large files for shared storage."))
     return parser
 
@@ -127,6 +128,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default="10m",
         help="save within an epoch too, after so many steps, or so long, such as 90s, 10m, 2h",
     )
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder of the images")
+    add("masks", type=Path, metavar="MASKS", help="folder of the masks, with the same names")
+    _add_classes(parser)
+    add("--size", type=_size, default=(384, 384), help="side, or HEIGHTxWIDTH, for training (default: 384)")
 
 
 def _add_pack(parser: argparse.ArgumentParser) -> None:
