@@ -28,6 +28,8 @@ from .plots import plot_batch as plot_batch
 from .plots import plot_history as plot_history
 from .plots import plot_pair as plot_pair
 from .plots import plot_predictions as plot_predictions
+from .split.stratify import split_groups as split_groups
+from .split.tables import read_split_file as read_split_file
 from .inference.runs import Run as Run
 from .inference.runs import load_run as load_run
 from .inference.single import predict as predict

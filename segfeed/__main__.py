@@ -61,9 +61,18 @@ def _masks(arguments: argparse.Namespace, words: str) -> int:
 
 def _audit(arguments: argparse.Namespace, words: str) -> int:
     from segfeed.audit import audit, write_csv
+    from segfeed.files import list_folder
+    from segfeed.split.program import read_groups
+    from segfeed.split.tables import read_parts
 
     n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
     options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
+    if arguments.split:
+        options["splits"] = read_parts(arguments.split)
+        stems = list_folder(arguments.images, arguments.masks).files
+        options["groups"] = read_groups(arguments, [*stems])
+    elif arguments.group or arguments.groups:
+        raise CommandError("--group and --groups tell which pictures of a split belong together: give --split too.")
     try:
         report = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), class_names=names, **options)
     except ValueError as error:
@@ -74,6 +83,13 @@ def _audit(arguments: argparse.Namespace, words: str) -> int:
     finally:
         print(report)
     return 1 if report else 0
+
+
+def _split(arguments: argparse.Namespace, words: str) -> int:
+    from segfeed.split.program import split
+
+    split(arguments)
+    return 0
 
 
 def _check(arguments: argparse.Namespace, words: str) -> int:
@@ -167,7 +183,15 @@ def _bench(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
-COMMANDS = {"masks": _masks, "audit": _audit, "check": _check, "train": _train, "bench": _bench, "pack": _pack}
+COMMANDS = {
+    "masks": _masks,
+    "audit": _audit,
+    "split": _split,
+    "check": _check,
+    "train": _train,
+    "bench": _bench,
+    "pack": _pack,
+}
 COMMANDS |= {"predict": predict.run, "export": export.run}
 
 

@@ -40,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_masks(add("masks", "Draw masks from annotations (LabelMe, COCO, CVAT, ...)."))
     _add_audit(add("audit", "Look for faults in images and masks; changes nothing."))
+    _add_split(add("split", "Divide pictures into train, validation and test."))
     _add_check(add("check", "Check anyone's Keras Sequence for what fit relies on."))
     _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
     predict.add_arguments(add("predict", "Use a trained model on a folder of pictures."))
@@ -87,6 +88,27 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     _add_classes(parser)
     add("--size", type=_size, help="side, or HEIGHTxWIDTH, for training: name the objects that would vanish there")
     add("--csv", type=Path, help="write the findings into this file too")
+    add("--split", type=Path, metavar="CSV", help="look for pictures and groups that are in two parts of this split")
+    _add_groups(parser)
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder of the images")
+    add("--output", type=Path, default=Path("split.csv"), help="new file, a row id,part for each picture")
+    add("--masks", type=Path, help="folder of the masks: spread their classes evenly over the parts")
+    _add_classes(parser)
+    _add_groups(parser)
+    add("--near-duplicates", action="store_true", help="put pictures that look alike into one part")
+    add("--validation", type=_number_or_share, default=0.2, help="validation images, a number, or a share below 1")
+    add("--test", type=_number_or_share_or_none, default=0.2, help="test images, the same; 0 for no test part")
+    add("--seed", type=int, default=0, help="number that fixes what is left to chance")
+
+
+def _add_groups(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--group", metavar="REGEX", help="pictures are of one group if this finds the same in their names: '^[^_]+'")
+    add("--groups", type=Path, metavar="CSV", help="table of the groups instead, with the columns id,group")
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +136,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_classes(parser)
     add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
     add("--augment", action="store_true", help="mirror the training images and turn them by quarters")
-    add("--validation", type=_number_or_share, default=69, help="validation images, a number, or a share below 1")
+    add("--split", type=Path, metavar="CSV", help="file of `segfeed split`; its test part is judged at the end")
+    add("--validation", type=_number_or_share, help="without --split: number, or share below 1 (default: 69)")
     add("--batch", type=int, default=2, help="images in a batch")
     add("--epochs", type=int, default=50, help="epochs that are trained at most; a run can be given more, or fewer")
     add("--learning-rate", type=float, default=1e-5, help="learning rate of Adam at the start, per step")
@@ -180,6 +203,10 @@ def _number_or_share(text: str) -> float:
     if not 0 < number < float("inf") or (number >= 1 and number != int(number)):
         raise argparse.ArgumentTypeError(f"{text}: a whole number of images, or a share between 0 and 1")
     return number if number < 1 else int(number)
+
+
+def _number_or_share_or_none(text: str) -> float:
+    return 0 if text == "0" else _number_or_share(text)
 
 
 def _steps_or_time(text: str) -> float:

@@ -94,6 +94,18 @@ def find_pairs(imgs_dir: str | Path, masks_dir: str | Path, ids: Iterable[str | 
     )
 
 
+def find_images(imgs_dir: Path, beside: Path) -> dict[str, str]:
+    """The file name of each image, by stem, sorted; `beside` as in `list_folder`. DataError as in `find_pairs`."""
+    files, lost = list_folder(imgs_dir, beside)
+    if lost:
+        raise DataError(_lost_words(imgs_dir, lost), lost[0].kind)
+    if not files:
+        raise DataError(f"{imgs_dir} holds no file. Check the folder's name.")
+    stems = sorted(files)
+    found = _match("image", imgs_dir, files, lost, stems)
+    return {stem: file_name(stem, rest) for stem, rest in zip(stems, found, strict=True)}
+
+
 LOST_CURES = {
     "dead link": "Copy the file that it should point to, or delete the link",
     "special file": "Move it elsewhere, or delete it",
@@ -136,6 +148,13 @@ def stem_of_id(given: Any, imgs_dir: Path, files: Mapping[str, str]) -> str:
         name, is_path = last, True
     stem = stem_of(name)
     return stem if name in names_of(stem, files) and (is_path or name not in files) else name
+
+
+def cut_zeros(name: str, stems: Iterable[str]) -> str:
+    """Which of the stems an id was before a spreadsheet took it for a number, in words; empty if none."""
+    number = int(name) if name.isdecimal() else None
+    near = next((stem for stem in stems if stem.isdecimal() and int(stem) == number), None)
+    return "" if near is None else f", but {near!r} is there: a spreadsheet cuts zeros unless the column is text"
 
 
 def _match(kind: str, folder: Path, files: dict[str, str], lost: Sequence[Lost], stems: list[str]) -> list[str]:

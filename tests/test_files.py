@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from test_audit import disc, look, make_folder, picture, saved, seen, tiff
+from test_audit import STEMS, disc, look, make_folder, picture, saved, seen, tiff
 
 from segfeed import DataError, DataGenerator, Pair, find_pairs, read_image, read_mask, read_pair, split_ids
 from segfeed.audit import audit
@@ -556,7 +556,8 @@ def test_a_listed_name_in_another_unicode_form_is_an_id(tmp_path):
 def test_splits_of_the_audit_take_the_same_ids(tmp_path):
     folder = make_folder(tmp_path)
     (folder / "images" / "동전 5.jpg").write_bytes((folder / "images" / "동전 1.jpg").read_bytes())
-    ids = {"train": ["동전 1.jpg"], "test": [folder / "images" / "동전 5.jpg"]}
+    others = [stem for stem in STEMS if stem not in ("동전 1", "동전 5")]
+    ids = {"train": ["동전 1.jpg", *others], "test": [folder / "images" / "동전 5.jpg"]}
     assert seen(look(folder, splits=ids), folder) == [("same picture in two splits", "images/동전 5.jpg")]
     with pytest.raises(DataError, match="one text"):
         look(folder, splits={"train": "동전 1"})

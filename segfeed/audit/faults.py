@@ -166,7 +166,19 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
     ),
     "same picture in two splits": (
         "The model is tested on what it has learned by heart: the score promises too much.",
-        "Look at both; leave one out, or put them into the same split.",
+        "Look at both; leave one out, or put them into the same split; `segfeed split --near-duplicates` does.",
+    ),
+    "group in two splits": (
+        "Pictures of one group show the same things: the model is tested on what it has learned by heart.",
+        "Put all of the group into one split; `segfeed split` does.",
+    ),
+    "id twice in a split": (
+        "A picture that is listed twice would count twice; the generator stops.",
+        "Keep one of the rows.",
+    ),
+    "picture in no split": (
+        "It is neither learned from nor tested on.",
+        "Add it to a split, unless it is left out on purpose.",
     ),
     "object lost at this size": (
         "The object is so small or thin that no pixel of it is left when the mask is resized: it cannot be learned.",
@@ -181,7 +193,8 @@ FAULTS = {  # kind: why it hurts the training, and the cure; the report comes in
 FATAL_FINDINGS = FAULTS.keys() - {  # the generator stops at such a file, and goes on with these:
     *("names differ in case", "names differ in Unicode form", "split without file", "damaged file", "wrong extension"),
     *("turned by EXIF", "grey image", "image with alpha", "palette image", "constant image", "empty mask"),
-    *("inverted mask", "same picture in two splits", "object lost at this size", "rare class"),
+    *("inverted mask", "same picture in two splits", "group in two splits", "id twice in a split"),
+    *("picture in no split", "object lost at this size", "rare class"),
 }
 
 

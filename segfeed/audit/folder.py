@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -14,10 +15,10 @@ from segfeed.audit.names import Names, pair_names
 from segfeed.audit.pixels import PairInspector, PairSummary
 from segfeed.errors import DataError
 from segfeed.masks import Colours
-from segfeed.pairing import as_list, stem_of_id
+from segfeed.near_duplicates import HASH_BITS, HASH_WORDS, find_alike
+from segfeed.pairing import as_list, cut_zeros, stem_of_id
 from segfeed.threads import Threads
 
-MAX_HASH_DISTANCE = 3  # of 64 bits: pictures whose hashes differ in no more are taken for the same
 RARE_IN_IMAGES, RARE_IN_PIXELS = 0.05, 0.01  # a class below either share is a finding
 ENOUGH_MASKS = 5  # below this number a mask is not compared with the others
 
@@ -31,6 +32,7 @@ def audit(
     ignore: int | None = None,
     size: tuple[int, int] | None = None,
     splits: Mapping[str, Iterable[str]] | None = None,
+    groups: Mapping[str, str] | None = None,
     class_names: Mapping[int, str] | None = None,
     progress: bool = True,
 ) -> Report:
@@ -42,14 +44,15 @@ def audit(
         ignore: a mask value, or a class of `colours`, that marks pixels without a class.
         size: (height, width) to which the masks will be resized, to find objects that vanish there.
         splits: the ids of each part, as `find_pairs` takes them, {"train": [...], "test": [...]}, to find pictures
-            that are in two.
+            that are in two, or in none, and ids that are given twice or belong to no picture.
+        groups: the group of each id, such as its scene, to find groups that are in two parts.
         class_names: the name of each class index, for the report.
         progress: show a bar on the error output.
 
     Not everything can be seen: a progressive JPEG that was cut between two of its scans, and given an end, is a whole
     picture that lacks detail.
 
-    Of a file only its name, 64 bits of its picture and some counts are kept. Raises DataError when a folder
+    Of a file only its name, 144 bits of its picture and some counts are kept. Raises DataError when a folder
     does not exist or both are empty, and ValueError for an argument outside its range.
     """
     if not 1 <= n_classes <= 256:
@@ -65,7 +68,7 @@ def audit(
         raise DataError(f"nothing to look at: {imgs_dir} and {masks_dir} hold no file. Check the folders' names.")
     inspector = PairInspector(Path(imgs_dir), Path(masks_dir), n_classes, colours, ignore, size)
     folder = FolderSummary(len(names), max(2, n_classes))
-    summaries = _inspect_in_threads(inspector, names)
+    summaries = inspect_in_threads(inspector, names)
     for number, pair in enumerate(tqdm(summaries, "audit", len(names), unit="pair", disable=not progress)):
         report += pair.findings
         folder.keep(number, pair)
@@ -78,7 +81,7 @@ def audit(
         measured = f"{folder.share[number]:.1%} object, and {folder.border[number]:.0%} of the border; usual is "
         measured += f"{np.nanmedian(folder.share):.1%}"
         report.append(make_finding("inverted mask", inspector.masks_dir / str(names[number][2]), measured))
-    report += _in_two_splits(folder, names, inspector.imgs_dir, splits or {})
+    report += _in_two_splits(folder, names, inspector.imgs_dir, splits, groups or {})
     report.pairs, report.balance = len(names), folder.balance()
     for share in report.balance if folder.masks else ():
         if (share.images < RARE_IN_IMAGES or share.pixels < RARE_IN_PIXELS) and share.value != ignore:
@@ -91,10 +94,10 @@ def audit(
 
 
 class FolderSummary:
-    """What is kept of all pairs: some thirty bytes each."""
+    """What is kept of all pairs: some sixty bytes each."""
 
     def __init__(self, length: int, classes: int):
-        self.hashes, self.hashed = np.zeros(length, np.uint64), np.zeros(length, bool)
+        self.hashes, self.hashed = np.zeros((length, HASH_WORDS), np.uint64), np.zeros(length, bool)
         self.grey, self.colour = np.zeros(length, bool), np.zeros(length, bool)
         self.share, self.border = np.full(length, np.nan), np.zeros(length)
         self.pixels, self.images, self.masks = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
@@ -125,39 +128,57 @@ class FolderSummary:
         return np.flatnonzero((self.share > max(0.5, 2 * usual)) & (self.border > 0.5))
 
     def twins(self, ones: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """For each of `others` like one of `ones`: its number, the nearest, and how many bits differ."""
+        """For each of `others` that looks like some of `ones`: its number, the nearest, and how many bits differ."""
         ones, others = ones[self.hashed[ones]], others[self.hashed[others]]
-        at_once = max(1, 2**21 // max(1, len(ones)))  # 16 MB of differences
-        for start in range(0, len(others) if len(ones) else 0, at_once):
-            part = others[start : start + at_once]
-            bits = np.bitwise_count(self.hashes[part, None] ^ self.hashes[ones])
-            nearest = bits.argmin(axis=1)
-            for row in np.flatnonzero(bits.min(axis=1) <= MAX_HASH_DISTANCE):
-                yield int(part[row]), int(ones[nearest[row]]), int(bits[row, nearest[row]])
+        for row, near, bits in find_alike(self.hashes[ones], self.hashes[others]):
+            yield int(others[row]), int(ones[near[bits.argmin()]]), int(bits.min())
 
 
 def _in_two_splits(
-    folder: FolderSummary, names: list[Names], imgs_dir: Path, splits: Mapping[str, Iterable[str]]
+    folder: FolderSummary,
+    names: list[Names],
+    imgs_dir: Path,
+    splits: Mapping[str, Iterable[str]] | None,
+    groups: Mapping[str, str],
 ) -> Iterator[Finding]:
-    """Pictures of a split that an earlier one holds too; each once, and stems that the folder does not hold."""
+    """Pictures and groups of a split that an earlier one holds too, each once; and where ids and pictures differ."""
     number_of = {stem: number for number, (stem, _, _) in enumerate(names)}
     files = {stem: image.removeprefix(stem) for stem, image, _ in names if image}
+
+    def finding(kind: str, stem: str, measured: str) -> Finding:
+        number = number_of.get(stem)
+        return make_finding(kind, imgs_dir / (stem if number is None else str(names[number][1] or stem)), measured)
+
     parts = {}
-    for split, stems in splits.items():
-        known = dict.fromkeys(stem_of_id(one, imgs_dir, files) for one in as_list(stems))
-        for stem in sorted(known.keys() - number_of.keys()):
-            yield make_finding("split without file", imgs_dir / stem, f"in {split}")
-        parts[split] = np.array([number_of[stem] for stem in known if stem in number_of], int)
+    for split, ids in (splits or {}).items():
+        stems = Counter(stem_of_id(one, imgs_dir, files) for one in as_list(ids))
+        for stem, times in sorted(stems.items()):
+            if stem not in number_of:
+                yield finding("split without file", stem, f"in {split}{cut_zeros(stem, files)}")
+            if times > 1:
+                yield finding("id twice in a split", stem, f"{times} times in {split}")
+        parts[split] = np.array([number_of[stem] for stem in stems if stem in number_of], int)
+    known = {number for part in parts.values() for number in part.tolist()}
+    for number, (stem, image, _) in enumerate(names):
+        if parts and image and number not in known:
+            yield finding("picture in no split", stem, f"not in {', '.join(parts)}")
     reported: set[int] = set()
+    first: dict[str, tuple[str, str]] = {}
+    for split, part in parts.items():
+        for stem in sorted(names[number][0] for number in part.tolist()):
+            group = groups.get(stem)
+            if group is not None and (there := first.setdefault(group, (split, stem)))[0] != split:
+                measured = f"in {split}; {there[1]} of the same group, {group!r}, in {there[0]}"
+                yield finding("group in two splits", stem, measured)
     for (split, ones), (other_split, others) in combinations(parts.items(), 2):
         for number, twin, bits in folder.twins(ones, others):
             if number not in reported:
                 reported.add(number)
-                measured = f"in {other_split}; {bits} of 64 bits differ from {names[twin][1]} in {split}"
-                yield make_finding("same picture in two splits", imgs_dir / str(names[number][1]), measured)
+                measured = f"in {other_split}; {bits} of {HASH_BITS} bits differ from {names[twin][1]} in {split}"
+                yield finding("same picture in two splits", names[number][0], measured)
 
 
-def _inspect_in_threads(inspector: PairInspector, names: list[Names]) -> Iterator[PairSummary]:
+def inspect_in_threads(inspector: PairInspector, names: list[Names]) -> Iterator[PairSummary]:
     """The summaries of all pairs, in order, from one thread a core."""
     parts = [names[start : start + 16] for start in range(0, len(names), 16)]
     pool = Threads("audit")

@@ -14,13 +14,14 @@ import simplejpeg
 from segfeed.audit.faults import Finding, make_finding
 from segfeed.audit.names import Names
 from segfeed.audit.small import lost_objects
-from segfeed.decode import decode_image, read_bytes, read_image
+from segfeed.decode import decode_image, read_bytes, read_image, upright
 from segfeed.errors import DataError, in_pixels
 from segfeed.headers import Header, read_header, upright_size
 from segfeed.masks import MIN_SOFT_VALUES, Colours, colour_codes, one_value_a_pixel, read_classes, read_values
+from segfeed.near_duplicates import picture_hash
 from segfeed.unreadable import JPEG, PNG
 
-THUMBNAIL_SIDE = 32  # pixels that suffice to recognise a JPEG
+THUMBNAIL_SIDE = 64  # pixels that suffice to recognise a JPEG
 
 T = TypeVar("T")
 Reporter = Callable[[str, str], None]  # writes a finding about one file: its kind, and what was measured
@@ -41,7 +42,7 @@ class PairSummary(NamedTuple):
     """What is kept of a pair when its pixels are gone."""
 
     findings: list[Finding]
-    picture: int | None  # None where there is no picture to compare
+    picture: np.ndarray | None  # its hash, uint64 (3,); None where there is no image
     grey: bool | None  # None where there is no image
     counts: np.ndarray | None  # pixels of each class; None where there is no mask, or a value without a class
     border: float  # share of the object along the mask's border
@@ -143,15 +144,16 @@ def _open_and_inspect(path: str, inspect: Callable[[str, bytes, Reporter], T], f
         return None
 
 
-def _inspect_image(path: str, data: bytes, report: Reporter) -> tuple[Size, int | None, bool | None]:
+def _inspect_image(path: str, data: bytes, report: Reporter) -> tuple[Size, np.ndarray, bool | None]:
     """The size of an image, the hash of what it shows, and whether it has no colours."""
     header = read_header(path, data)
+    grey: bool | None
     _report_turn(header, report)
     pixels, grey = (_inspect_jpeg if header.kind == "JPEG" else _inspect_other)(path, data, header, report)
     if (pixels == pixels[:1, :1]).all() and ((whole := read_image(path)) == whole[:1, :1]).all():
         report("constant image", f"every pixel is {_rgb(*whole[0, 0])}")
-        return upright_size(header), None, None
-    return upright_size(header), difference_hash(pixels), grey
+        grey = None
+    return upright_size(header), picture_hash(pixels, data), grey
 
 
 def _inspect_jpeg(path: str, data: bytes, header: Header, report: Reporter) -> tuple[np.ndarray, bool]:
@@ -163,7 +165,7 @@ def _inspect_jpeg(path: str, data: bytes, header: Header, report: Reporter) -> t
         least = {"min_height": min(height, THUMBNAIL_SIDE), "min_width": min(width, THUMBNAIL_SIDE)}
         small = simplejpeg.decode_jpeg(data, "CMYK" if inks else "GRAY", **least)
         if not inks:
-            return small[..., 0], space == "Gray"
+            return upright(small[..., 0], header), space == "Gray"
     except (ValueError, MemoryError) as error:
         said = str(error)
     pixels = read_image(path)
@@ -185,18 +187,6 @@ def _report_turn(header: Header, report: Reporter) -> None:
     if header.orientation > 1:
         lies = ": the picture lies on its side" if header.orientation >= 5 else ""
         report("turned by EXIF", f"orientation {header.orientation}{lies}")
-
-
-def difference_hash(pixels: np.ndarray) -> int | None:
-    """Whether it gets brighter from left to right, at 8×8 places of a picture, as 64 bits.
-
-    The dHash of N. Krawetz, "Kind of Like That" (2013, hackerfactor.com): it stays the same, but for a few bits,
-    when a picture is resized, saved again or made brighter. None for a picture too plain to be recognised.
-    """
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    bits = small[:, 1:] > small[:, :-1]
-    return int.from_bytes(np.packbits(bits).tobytes(), "big") if 4 <= bits.sum() <= 60 else None
 
 
 def _values_of(path: str, stored: np.ndarray, report: Reporter) -> np.ndarray | None:

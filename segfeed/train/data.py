@@ -14,22 +14,26 @@ import segmentation_models as sm
 from segfeed.audit import FATAL_FINDINGS, audit
 from segfeed.classes import class_options
 from segfeed.distributed.replicas import Replicas, ShardedBatches
-from segfeed.errors import CommandError
+from segfeed.errors import CommandError, first_names
+from segfeed.files import list_folder
 from segfeed.generator import DataGenerator
 from segfeed.losses import balanced_weights
-from segfeed.pairing import split_ids
+from segfeed.pairing import cut_zeros, split_ids, stem_of_id
+from segfeed.split.tables import read_split_file
 from segfeed.transforms import flip_and_turn
 
 
 class Data(NamedTuple):
     train: DataGenerator | ShardedBatches
     validation: DataGenerator | ShardedBatches
+    test: DataGenerator | None
 
 
 def audit_or_stop(arguments: argparse.Namespace) -> None:
     """Print what the audit finds; CommandError for what would stop the training."""
     n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
     options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
+    options["splits"] = _parts_of(arguments) if arguments.split else None
     try:
         findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), class_names=names, **options)
     except ValueError as error:
@@ -44,6 +48,7 @@ def audit_or_stop(arguments: argparse.Namespace) -> None:
         words += ["--classes", arguments.classes] if arguments.classes > 1 else []
         words += ["--colours", "TABLE"] if arguments.colours else []
         words += ["--ignore", arguments.ignore] if arguments.ignore is not None else []
+        words += ["--split", arguments.split] if arguments.split else []
         words += ["--size", "{}x{}".format(*arguments.size)]
         raise CommandError(
             f"{len(fatal)} of the findings would stop the training. Repair these files first; "
@@ -60,13 +65,13 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
     if replicas and arguments.batch < replicas.n_replicas:
         shared = f"{replicas.n_replicas} replicas of the model share each batch"
         raise CommandError(f"--batch is {arguments.batch}, and {shared}: give --batch {replicas.n_replicas} or more.")
-    count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
-    if count > len(ids) / 2:
-        raise CommandError(
-            f"{count} validation images are more than half of the {len(ids)} images: give --validation 0.2, "
-            f"a fifth of them, or a number up to {len(ids) // 2}."
-        )
-    train_ids, validation_ids = split_ids(ids, count, seed=arguments.seed)
+    test_ids: list[str] = []
+    if arguments.split:
+        train_ids, validation_ids, test_ids = _parts_of(arguments).values()
+        if left := sorted({*ids} - {*train_ids, *validation_ids, *test_ids}):
+            print(f"{len(left)} pictures are in no part of {arguments.split}: {first_names(left)}. They take no part.")
+    else:
+        train_ids, validation_ids = _cut_off_validation(arguments, ids)
     common: dict[str, Any] = {
         "imgs_dir": arguments.images,
         "masks_dir": arguments.masks,
@@ -89,8 +94,41 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         """No class weights: they shape the training loss, not the validation."""
         return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
 
+    test = DataGenerator(test_ids, shuffle=False, **common) if test_ids else None
     return (
-        Data(train(), validation())
+        Data(train(), validation(), test)
         if replicas is None
-        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas))
+        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas), test)
     )
+
+
+def _cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> list[list[str]]:
+    count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
+    if count > len(ids) / 2:
+        raise CommandError(
+            f"{count} validation images are more than half of the {len(ids)} images: give --validation 0.2, "
+            f"a fifth of them, or a number up to {len(ids) // 2}."
+        )
+    return split_ids(ids, count, seed=arguments.seed)
+
+
+def _parts_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The sorted ids of train, validation and test; CommandError where the file does not fit the pictures."""
+    path, files = arguments.split, list_folder(arguments.images, arguments.masks).files
+    parts = {
+        part: sorted(stem_of_id(name, arguments.images, files) for name in names)
+        for part, names in read_split_file(path).items()
+    }
+    given = [stem for stems in parts.values() for stem in stems]
+    if wrong := [stem for stem in given if stem not in files]:
+        more = f"; so are {len(wrong) - 1} other rows" if len(wrong) > 1 else ""
+        raise CommandError(
+            f"--split {path}: no picture is named {wrong[0]!r}{cut_zeros(wrong[0], files)}{more}. "
+            f"Correct the ids, or delete the rows."
+        )
+    if len(set(given)) < len(given):
+        raise CommandError(f"--split {path}: the id {Counter(given).most_common(1)[0][0]!r} is given twice. Keep one.")
+    for part in ("train", "validation"):
+        if not parts[part]:
+            raise CommandError(f"--split {path}: no picture is in {part}. Make the file anew with `segfeed split`.")
+    return parts

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -18,6 +19,7 @@ from segfeed.atomic import write_atomically, write_json
 from segfeed.classes import class_options
 from segfeed.distributed.replicas import ShardedBatches
 from segfeed.errors import CommandError
+from segfeed.generator import DataGenerator
 from segfeed.metrics import iou_per_class
 from segfeed.plots import DescribedFigure, plot_history, plot_predictions
 from segfeed.train.checkpoint import RunCheckpoint
@@ -39,15 +41,13 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
     names = ["ground", "object"] if arguments.classes == 1 else [f"class {n}" for n in range(arguments.classes)]
     _, _, given = class_options(arguments.masks, arguments.classes, arguments.ignore)
     names = [given.get(index, name) for index, name in enumerate(names)]
-    scores, missing = {}, {}
+    missing: dict[str, str] = {}
     words = [f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(validation.pairs)} "
              "validation images, which chose it (so new images will do a little worse):"]  # fmt: skip
-    for name, iou, baseline in iou_per_class(model, validation, names):
-        dice, dice_baseline = (2 * value / (1 + value) for value in (iou, baseline))
-        scores[name] = {"iou": iou, "dice": dice, "baseline_iou": baseline, "baseline_dice": dice_baseline}
-        words.append(
-            f"{name:10} IoU {iou:.3f} (baseline {baseline:.3f})   Dice {dice:.3f} (baseline {dice_baseline:.3f})"
-        )
+    scores = {"scores": _score(model, validation, names, words)}
+    if data.test:
+        words.append(f"On the {len(data.test.pairs)} test images, which chose nothing:")
+        scores["test_scores"] = _score(model, data.test, names, words)
 
     def make(name: str, write: Callable[[Path], object]) -> None:
         try:
@@ -72,7 +72,7 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         "seed": arguments.seed,
         "best_epoch": content["best"]["epoch"],
         "epochs": content["epochs"],
-        "scores": scores,
+        **scores,
         "seconds": round(content["seconds"], 1),
     }
     make("run.json", lambda path: write_json(path, run | ({"missing": [*missing]} if missing else {})))
@@ -82,6 +82,18 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
             f"{'; '.join(missing.values())}. The other results are in {output}; the same command makes what is missing."
         )
     print(f"{output} holds best.keras, run.json, log.csv, curves.png, predictions.png, tensorboard and checkpoints.")
+
+
+def _score(model: keras.Model, generator: DataGenerator, names: list[str], words: list[str]) -> dict[str, Any]:
+    """The scores of each class, for run.json, and a line for each."""
+    scores = {}
+    for name, iou, baseline in iou_per_class(model, generator, names):
+        dice, dice_baseline = (2 * value / (1 + value) for value in (iou, baseline))
+        scores[name] = {"iou": iou, "dice": dice, "baseline_iou": baseline, "baseline_dice": dice_baseline}
+        words.append(
+            f"{name:10} IoU {iou:.3f} (baseline {baseline:.3f})   Dice {dice:.3f} (baseline {dice_baseline:.3f})"
+        )
+    return scores
 
 
 def evaluated_epochs(output: Path) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from typing import Any
 
 import segmentation_models as sm
 
 from segfeed.errors import CommandError
+from segfeed.split.tables import read_split_file
 from segfeed.train.checkpoint import RunCheckpoint, place_of
 from segfeed.train.evaluate import versions
 
@@ -29,7 +31,14 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
         raise CommandError(
             "--augment turns images by quarters, which needs a square: give one --size, or leave it out."
         )
+    if arguments.split and arguments.validation is not None:
+        raise CommandError("--split names the validation images already: leave --validation out.")
+    if not arguments.split and arguments.validation is None:
+        arguments.validation = 69
     options = {key: value for key, value in vars(arguments).items() if key != "command"}
+    if arguments.split:  # what it says counts, not where it lies
+        parts = {part: sorted(names) for part, names in read_split_file(arguments.split).items()}
+        options["split"] = f"parts with SHA-256 {hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}…"
     options["colours"] = arguments.colours and [[*colour, index] for colour, index in arguments.colours.items()]
     return json.loads(json.dumps(options, default=lambda path: str(path.resolve())))
 
