@@ -36,7 +36,9 @@ import tensorflow as tf
 from segfeed import atomic, build_unet, losses, pairing
 from segfeed.__main__ import main, make_parser
 from segfeed.classes import make_class_table, write_classes_table
+from segfeed.distributed.cluster import Workers
 from segfeed.distributed.replicas import Replicas
+from segfeed.errors import WorkerError
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from utils import ROOT, SAMPLE
@@ -654,6 +656,20 @@ def test_a_run_that_goes_on_within_an_epoch_names_the_step_of_the_epoch(photos, 
     words = command(photos, tmp_path / "run", 2, "--save-every", 1)
     assert main(words) == 130
     assert stopped(words, capsys).startswith("the loss is nan in step 4 of epoch 1: ")
+
+
+@pytest.mark.parametrize("look", [1, 12, 13, 24])
+def test_it_looks_at_each_pair_whether_the_other_workers_live(look, photos, tmp_path, monkeypatch, capsys):
+    """It reads the 12 pairs for their checksum, and again for the audit: either can take hours."""
+    looks = itertools.count(1)
+
+    def check(workers):
+        if next(looks) == look:
+            raise WorkerError("worker 1 is gone.")
+
+    monkeypatch.setattr(Workers, "check", check)
+    assert stopped(command(photos, tmp_path / "run"), capsys) == "worker 1 is gone."
+    assert not list(tmp_path.iterdir())
 
 
 # --- One at a time ---------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,7 +25,7 @@ from segfeed.locks import lock_folder
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import make_iou
 from segfeed.models import build_unet
-from segfeed.pairing import find_pairs
+from segfeed.pairing import Pairs, find_pairs
 from segfeed.train.callbacks import (
     EpochTimer,
     LearningRateDecay,
@@ -73,14 +75,14 @@ def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack
     with Workers(cluster, compared_settings(options)) as workers:
         _refuse_differences(workers.infos)
         pairs = find_pairs(arguments.images, arguments.masks)
-        data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
+        data_sum = checksum(_files(pairs, workers))
         _refuse_differences(workers.all_gather({"the data": f"{len(pairs)} pairs, SHA-256 {data_sum[:12]}…"}))
         checkpoint, progress = None, {}
         if cluster.rank == 0:  # the others have the same data, and write nothing
             held.enter_context(lock_folder(arguments.output))
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
-                audit_or_stop(arguments)
+                audit_or_stop(arguments, workers.check)
                 progress = {"epochs": 0, "step": 0, "callbacks": {}, "finished": False, "evaluated": 0}
             else:
                 checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
@@ -120,6 +122,13 @@ def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack
         evaluate_best(checkpoint, data, arguments, command)
     if replicas:
         replicas.barrier()
+
+
+def _files(pairs: Pairs, workers: Workers) -> Iterator[Path]:
+    """The files of all pairs; WorkerError as soon as another worker is gone."""
+    for pair in pairs:
+        workers.check()
+        yield from (pair.image, pair.mask)
 
 
 def _refuse_differences(infos: list[dict[str, Any]]) -> None:
