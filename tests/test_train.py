@@ -379,7 +379,9 @@ def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("engine", ["fit", "strategy"])
-def test_the_progress_of_an_epoch_that_goes_on_is_that_of_the_whole(engine, photos, tmp_path, monkeypatch, raising, capsys):
+def test_the_progress_of_an_epoch_that_goes_on_is_that_of_the_whole(
+    engine, photos, tmp_path, monkeypatch, raising, capsys
+):
     if engine == "strategy":
         monkeypatch.setattr(run, "make_replicas", lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1))
     words = command(photos, tmp_path / "run", 3, "--save-every", 1)

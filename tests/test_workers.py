@@ -321,7 +321,10 @@ def test_a_worker_that_is_started_again_while_another_is_awaited_meets_all(again
 
     patient, first = start(1 - again), start(again)
     with ThreadPoolExecutor(4) as pool:
-        waits, stops = pool.submit(enter, patient), pool.submit(enter if told else lambda one: one._rendezvous.meet(), first)
+        waits, stops = (
+            pool.submit(enter, patient),
+            pool.submit(enter if told else lambda one: one._rendezvous.meet(), first),
+        )
         other, end = patient._rendezvous, time.monotonic() + LONG
         while not (again in other._came and again in other._visited):
             assert time.monotonic() < end
