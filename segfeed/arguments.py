@@ -158,8 +158,8 @@ def check_picklable(**functions: Any) -> None:
             pickle.dumps(function)
         except Exception as error:
             raise pickle.PicklingError(
-                f"{name} cannot be copied or sent to another process: {error}. Give a function that is written with `def` at "
-                f"the top of a module; it may call this one."
+                f"{name} cannot be copied or sent to another process: {error}. Give a function that is written with "
+                f"`def` at the top of a module; it may call this one."
             ) from None
 
 
