@@ -783,6 +783,34 @@ def copy_masks(folder, damage):
     return masks
 
 
+TOLD_TO_END = """
+import os, signal, time
+from segfeed.distributed.cluster import ClusterSpec
+from segfeed.distributed.replicas import make_replicas
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
+replicas = make_replicas(ClusterSpec.read())
+replicas.barrier()
+for number in (signal.SIGINT, signal.SIGTERM):
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+        print(number.name, "is not heard")
+    except KeyboardInterrupt:
+        print(number.name, "is heard")
+replicas.barrier()
+"""
+
+
+def test_workers_hear_the_signals_that_end_a_training(tmp_path):
+    """TensorFlow takes SIGTERM for itself when several workers begin."""
+    workers = Processes(tmp_path, ["-c", TOLD_TO_END], 2)
+    assert workers.end() == [0, 0], workers.said(0)
+    for rank in (0, 1):
+        said = [line for line in workers.said(rank).splitlines() if line.endswith("heard")]
+        assert said == ["SIGINT is heard", "SIGTERM is heard"]
+
+
 @pytest.mark.parametrize("what", [pytest.param("settings", marks=pytest.mark.long), "data"])
 def test_workers_with_other_settings_or_data_are_refused(tmp_path, what):
     changes = ["--batch", 4] if what == "settings" else ["--masks", copy_masks(tmp_path, lambda data: data)]
