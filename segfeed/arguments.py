@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from segfeed.generator import DataGenerator
 
+BYTES = range(256)
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 VOID = 255  # in class indices: a pixel of which nobody knows the class
 
 
@@ -38,6 +40,14 @@ def height_and_width(img_size: Any) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def rank_and_world(shard: Any) -> tuple[int, int]:
+    """(rank, world) of `shard`; ValueError unless it is such a pair."""
+    parts = tuple(shard) if isinstance(shard, Iterable) else ()
+    if len(parts) != 2:
+        raise ValueError(f"shard is {shard}: (rank, world), with a rank of 0 to world - 1.")
+    return whole_number("shard", parts[0]), whole_number("shard", parts[1])
+
+
 def check_arguments(given: DataGenerator) -> None:
     """Raise ValueError for an argument outside its range."""
     if given.use_multiprocessing:
@@ -47,8 +57,8 @@ def check_arguments(given: DataGenerator) -> None:
         )
     if given.batch_size < 1:
         raise ValueError(f"batch_size is {given.batch_size}: a batch holds at least 1 sample.")
-    rank, world = given.shard if len(given.shard) == 2 else (0, 0)
-    if not 0 <= rank < world:
+    rank, world = given.shard
+    if rank >= world:
         raise ValueError(f"shard is {given.shard}: (rank, world), with a rank of 0 to world - 1.")
     if given.batch_size < world:
         raise ValueError(f"batch_size is {given.batch_size}: {world} replicas share a batch of at least {world}.")
@@ -65,16 +75,32 @@ def check_arguments(given: DataGenerator) -> None:
         raise ValueError(f"ignore is {given.ignore}: a value of 0 to 255 that is no class.")
     if given.colours is not None:
         _check_colours(given.colours, names, given.ignore)
-    weights = given.class_weights
-    if weights is not None and (len(weights) != names or not all(0 <= weight < np.inf for weight in weights)):
-        raise ValueError(f"class_weights is {weights}: give each of {names} classes a number from 0 on.")
+    for name in ("augment", "preprocess"):
+        if not (getattr(given, name) is None or callable(getattr(given, name))):
+            raise ValueError(f"{name} is {getattr(given, name)!r}: give a function.")
+    if given.class_weights is not None and not _are_weights(given.class_weights, names):
+        raise ValueError(
+            f"class_weights is {given.class_weights}: give each of {names} classes a number from 0 on, in a list."
+        )
+
+
+def _are_weights(weights: Any, names: int) -> bool:
+    try:
+        numbers = np.asarray(weights)
+    except ValueError:  # rows of different lengths
+        return False
+    return bool(
+        numbers.dtype.kind in "biuf" and numbers.shape == (names,) and ((numbers >= 0) & (numbers <= FLOAT32_MAX)).all()
+    )
 
 
 def _check_colours(colours: Mapping, names: int, ignore: int | None) -> None:
+    if not isinstance(colours, Mapping):
+        raise ValueError(f"colours is {colours!r}: give a table of (red, green, blue) to class index.")
     for colour in colours:
-        if len(colour) != 3 or not all(0 <= value <= 255 for value in colour):
-            raise ValueError(f"colours holds {colour}: a colour is (red, green, blue), each of 0 to 255.")
-    wrong = [item for item in colours.items() if not 0 <= item[1] < names and item[1] != ignore]
+        if not isinstance(colour, tuple) or len(colour) != 3 or not all(value in BYTES for value in colour):
+            raise ValueError(f"colours holds {colour!r}: a colour is (red, green, blue), each of 0 to 255.")
+    wrong = [item for item in colours.items() if not (item[1] in range(names) or item[1] == ignore is not None)]
     if wrong or not colours:
         raise ValueError(
             f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore. "
@@ -126,14 +152,14 @@ def check_preprocessed(returned: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def check_picklable(**functions: Any) -> None:
-    """Raise PicklingError, by name, for a function that cannot be sent to another process."""
+    """Raise PicklingError, by name, for a function that cannot be copied or sent to another process."""
     for name, function in functions.items():
         try:
             pickle.dumps(function)
         except Exception as error:
             raise pickle.PicklingError(
-                f"{name} cannot be sent to another process: {error}. Give a function that is written with `def` at "
-                f"the top of a module; it may call this one."
+                f"{name} cannot be copied or sent to another process: {error}. Give a function that is written with "
+                f"`def` at the top of a module; it may call this one."
             ) from None
 
 

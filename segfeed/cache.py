@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import marshal
 import math
 import os
 import zlib
@@ -123,7 +124,7 @@ def source_digest(*functions: Callable) -> str:
         try:
             digest.update(inspect.getsource(function).encode())
         except OSError:  # it was typed, and stands in no file
-            digest.update(function.__code__.co_code)
+            digest.update(marshal.dumps(function.__code__, 2))  # a later format of marshal differs from run to run
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from segfeed.errors import DataError
+from segfeed.errors import DataError, cannot_open
 from segfeed.files import raw_bytes
 from segfeed.headers import Header, check_size, jpeg_orientation, read_header, upright_size
 from segfeed.unreadable import JPEG, cut_off, decode_or_raise
@@ -224,7 +224,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         data = raw_bytes(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.") from error
+        raise cannot_open(path, error) from error
     if not data:
         raise DataError(f"{path}: the file is empty (0 bytes). Copy it again from its source.", "empty file")
     return data

@@ -21,6 +21,10 @@ class DataError(ValueError):
         self.kind = kind
 
 
+def cannot_open(path: object, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be opened ({error.strerror}). Check the path and the permissions.")
+
+
 class CommandError(Exception):
     """Why a command stops, and what to do."""
 

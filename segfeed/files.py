@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from segfeed.errors import DataError
+from segfeed.errors import DataError, cannot_open
 
 if TYPE_CHECKING:
     from segfeed.shards import Shards
@@ -174,12 +174,15 @@ def raw_bytes(path: str | Path) -> bytes:
 
 
 def file_status(path: str) -> os.stat_result:
-    """The status of a file, or of the shard that holds it; OSError if there is none."""
+    """The status of a file, or of the shard that holds it; DataError if there is none."""
     try:
-        return os.stat(path)
-    except FileNotFoundError:
-        folder, name = os.path.split(path)
-        return os.stat(_shards_for(Path(folder)).shard(os.path.basename(folder), name))
+        try:
+            return os.stat(path)
+        except FileNotFoundError:
+            folder, name = os.path.split(path)
+            return os.stat(_shards_for(Path(folder)).shard(os.path.basename(folder), name))
+    except OSError as error:
+        raise cannot_open(path, error) from error
 
 
 def _shards_for(folder: Path) -> Shards:

@@ -20,6 +20,7 @@ from segfeed.arguments import (
     check_picklable,
     check_preprocessed,
     height_and_width,
+    rank_and_world,
     whole_number,
 )
 from segfeed.buffers import Buffers
@@ -120,7 +121,7 @@ class DataGenerator(keras.utils.Sequence):
         self.shuffle = shuffle
         self.seed = whole_number("seed", seed)
         self.drop_last = drop_last
-        self.shard = tuple(whole_number("shard", part) for part in shard)
+        self.shard = rank_and_world(shard)
         self.augment = augment
         self.preprocess = preprocess
         self.dtype = dtype
@@ -129,16 +130,15 @@ class DataGenerator(keras.utils.Sequence):
         self.class_weights = class_weights
         check_arguments(self)
         self.workers = 1
-        names = max(2, self.n_classes)
         self._weights = np.zeros(256, np.float32)
-        self._weights[:names] = 1 if class_weights is None else class_weights
+        self._weights[: max(2, self.n_classes)] = 1 if class_weights is None else class_weights
         ids = as_list(ids)
         self._count = len(ids)
         if self._count and len(self) == 0:
             few = f"{self._count} samples give no batch of {self.batch_size} with drop_last=True"
             raise ValueError(f"{few}: use a smaller batch_size or drop_last=False.")
         memory = whole_number("cache_memory", cache_memory)
-        source = cache_dir and source_digest(resize_image, resize_mask, type(self)._read)
+        source = None if cache_dir is None else source_digest(resize_image, resize_mask, type(self)._read)
         read = self.n_classes, self.ignore, colours, source
         self._cache = ThreadPoolExecutor(1).submit(
             lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, memory, cache_dir, read)
@@ -172,7 +172,7 @@ class DataGenerator(keras.utils.Sequence):
                 begun[following] = self._start_batch(following)
         for part in parts:
             part.result()
-        if self.preprocess is not None:
+        if self.preprocess is not None and len(images):
             images = check_preprocessed(self.preprocess(images), images.shape)
         self._note(index)
         return images, *targets
@@ -292,7 +292,7 @@ class DataGenerator(keras.utils.Sequence):
 
     def __getstate__(self) -> dict[str, Any]:
         check_picklable(augment=self.augment, preprocess=self.preprocess)
-        return {**self.__dict__, "_cache": self._cache.result(), "_begun": (0, {})}
+        return {**self.__dict__, "_cache": self._cache.result(), "_begun": (0, {}), "_given": {*self._given}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -30,7 +30,9 @@ class CrossEntropyDice(keras.losses.Loss):
         y_pred = ops.convert_to_tensor(y_pred)
         y_pred = ops.cast(y_pred, keras.backend.result_type(y_pred.dtype, "float32"))
         y_true = ops.cast(y_true, y_pred.dtype)
-        weight = ops.ones_like(y_pred[..., 0]) if sample_weight is None else ops.cast(sample_weight, y_pred.dtype)
+        weight = ops.ones_like(y_pred[..., 0]) * (
+            1 if sample_weight is None else _for_pixels(sample_weight, y_pred.dtype)
+        )
         known = ops.cast(weight > 0, y_pred.dtype)
         if y_pred.shape[-1] == 1:
             entropy = ops.binary_crossentropy(y_true, y_pred)[..., 0]
@@ -42,6 +44,14 @@ class CrossEntropyDice(keras.losses.Loss):
         counted, both, either = ops.split(over_all_replicas(ops.concatenate(sums)), [2, 2 + y_pred.shape[-1]])
         dice = (2 * both + self.SMOOTH) / (either + self.SMOOTH)
         return counted[0] / ops.maximum(counted[1], 1) + 1 - ops.mean(dice)
+
+
+def _for_pixels(weights: Any, dtype: str) -> Any:
+    """Sample weights that broadcast to (B, H, W): each image's (B,) or pixel's, also with an axis more."""
+    weights = ops.cast(weights, dtype)
+    if len(weights.shape) > 3:
+        return weights[..., 0]
+    return ops.reshape(weights, (*ops.shape(weights), *[1] * (3 - len(weights.shape))))
 
 
 def over_all_replicas(sums: Any) -> Any:

@@ -154,6 +154,25 @@ def test_a_file_that_keeps_its_size_and_time_of_change_is_read_again(tmp_path, w
     assert data[0][0].min() == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("kind", ["images", "masks"])
+@pytest.mark.parametrize("goes", ["the file", "the folder"])
+@pytest.mark.parametrize("where", [{}, {"cache_memory": 0}, {"cache_memory": 0, "cache_dir": "kept"}], ids=str)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_that_goes_is_named(tmp_path, write_pair, monkeypatch, dtype, kind, goes, where, known):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write_pair(tmp_path, name)
+    data = DataGenerator(["a", "b"], "images", "masks", 2, 8, shuffle=False, dtype=dtype, **where)
+    if known:
+        list(data)
+    gone = tmp_path / kind / "b.png" if goes == "the file" else tmp_path / kind
+    gone.rename(tmp_path / "elsewhere")
+    name = "b" if goes == "the file" else "a"
+    with pytest.raises(DataError, match=rf"{kind}/{name}\.png: cannot be opened \(No such file or directory\)"):
+        list(data)
+
+
 # --- Never half-written -----------------------------------------------------------------------
 
 
@@ -290,6 +309,11 @@ def test_a_subclass_that_reads_otherwise_has_a_file_of_its_own(folders, tmp_path
     first = on_disk(folders, tmp_path)[0][0]
     other = Inverted(folders.ids, folders.imgs, folders.masks, 4, 8, shuffle=False, **where)[0][0]
     assert np.allclose(first, 1 - other)
+    exec(INVERTED.replace("255", "200"), typed)
+    third = typed["Inverted"](folders.ids, folders.imgs, folders.masks, 4, 8, shuffle=False, **where)[0][0]
+    assert np.allclose(first, 200 / 255 - third)
+    again = typed["Inverted"](folders.ids, folders.imgs, folders.masks, 4, 8, shuffle=False, **where)[0][0]
+    assert np.array_equal(third, again) and len(list((tmp_path / "cache").iterdir())) == 3
 
 
 def test_a_newer_opencv_makes_a_new_file(folders, tmp_path, monkeypatch):

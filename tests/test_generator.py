@@ -1,5 +1,6 @@
 """The data generator: what a batch is, in which order batches come, and what Keras makes of both."""
 
+import copy
 import functools
 import inspect
 import os
@@ -674,6 +675,18 @@ def test_a_generator_can_be_sent_to_another_process(make):
     assert all(map(same, pickle.loads(pickle.dumps(data)), data))
 
 
+@pytest.mark.parametrize("make_copy", [copy.copy, copy.deepcopy])
+def test_a_copy_counts_its_epochs_for_itself(make, make_copy):
+    first = make(augment=flip_and_turn)
+    other = make_copy(first)
+    for data in (first, other):
+        data.on_epoch_begin()
+    list(first)
+    for data in (first, other):
+        data.on_epoch_end()
+    assert (first.epoch, other.epoch) == (1, 0)
+
+
 def returns_a_lambda():
     return lambda *arguments: arguments
 
@@ -681,8 +694,9 @@ def returns_a_lambda():
 @pytest.mark.parametrize("name", ["augment", "preprocess"])
 @pytest.mark.parametrize("function", [lambda *a: a, returns_a_lambda(), functools.partial(returns_a_lambda())])
 def test_what_cannot_be_sent_to_another_process_is_named(make, name, function):
-    with pytest.raises(pickle.PicklingError, match=f"{name} cannot be sent to another process: .*`def`"):
-        pickle.dumps(make(**{name: function}))
+    for send in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(pickle.PicklingError, match=f"{name} cannot be copied or sent to another process: .*`def`"):
+            send(make(**{name: function}))
 
 
 TENSOR = type(keras.ops.convert_to_tensor(0)).__name__
@@ -734,6 +748,11 @@ PREPROCESSES = {
 def test_a_preprocess_that_returns_something_else_is_named(make, preprocess, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         list(make(preprocess=preprocess))
+
+
+def test_preprocess_is_not_called_for_a_worker_without_a_sample(make):
+    images, masks = make(shard=(3, 4), preprocess=lambda x: x / x.max())[3]
+    assert images.shape == (0, 8, 8, 3) and images.dtype == np.float32 and len(masks) == 0
 
 
 def test_a_preprocess_may_give_large_numbers(make):
@@ -825,6 +844,27 @@ BAD_ARGUMENTS = {
     "negative seed": ({"seed": -1}, "seed is -1: give a whole number from 0 on"),
     "no seed": ({"seed": None}, "seed is None: give a whole number"),
     "no such weight": ({"class_weights": [1, float("nan")]}, "class_weights is [1, nan]: give each of 2 classes"),
+    "weights by name": (
+        {"class_weights": {0: 1.0, 1: 5.0}},
+        "class_weights is {0: 1.0, 1: 5.0}: give each of 2 classes",
+    ),
+    "one weight": ({"class_weights": 5}, "class_weights is 5: give each of 2 classes a number"),
+    "weights in words": ({"class_weights": ["1", "2"]}, "class_weights is ['1', '2']: give each of 2 classes"),
+    "weights in a set": ({"class_weights": {1.0, 2.0}}, "class_weights is {1.0, 2.0}: give each of 2 classes"),
+    "no weight": ({"class_weights": [1, None]}, "class_weights is [1, None]: give each of 2 classes a number"),
+    "rows of weights": ({"class_weights": [[1], [2]]}, "class_weights is [[1], [2]]: give each of 2 classes"),
+    "more than float32 holds": ({"class_weights": [1, 1e39]}, "class_weights is [1, 1e+39]: give each of 2 classes"),
+    "a number of workers": ({"shard": 2}, "shard is 2: (rank, world)"),
+    "no shard": ({"shard": None}, "shard is None: (rank, world)"),
+    "half a worker": ({"shard": (0, 1.5)}, "shard is 1.5: give a whole number"),
+    "augment by name": ({"augment": "flip"}, "augment is 'flip': give a function"),
+    "preprocess by name": ({"preprocess": "resnet34"}, "preprocess is 'resnet34': give a function"),
+    "colours without classes": ({"colours": [(0, 0, 0)]}, "colours is [(0, 0, 0)]: give a table of (red, green, blue)"),
+    "a colour's name": ({"colours": {"red": 1}}, "colours holds 'red': a colour is (red, green, blue)"),
+    "a grey": ({"colours": {7: 1}}, "colours holds 7: a colour is (red, green, blue)"),
+    "half a colour": ({"colours": {(0, 0, 0.5): 1}}, "colours holds (0, 0, 0.5): a colour is (red, green, blue)"),
+    "half a class": ({"colours": {(0, 0, 0): 0.5}}, "colours gives [((0, 0, 0), 0.5)]: class indices are 0 to 1"),
+    "no class of a colour": ({"colours": {(0, 0, 0): None}}, "colours gives [((0, 0, 0), None)]: class indices"),
     "a third of a shard": ({"shard": (0, 1, 2)}, "shard is (0, 1, 2): (rank, world)"),
     "memory": ({"cache_memory": -1}, "cache_memory is -1: give a whole number from 0 on"),
     "no such colour": ({"colours": {(0, 0, 256): 0}}, "colours holds (0, 0, 256): a colour is (red, green, blue)"),

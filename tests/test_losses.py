@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import iou_per_class
@@ -27,6 +29,29 @@ def test_sums_over_many_pixels_do_not_overflow(dtype, classes, weighted):
         value = CrossEntropyDice()(tf.cast(truth, like), found, None if weights is None else tf.cast(weights, like))
         np.testing.assert_allclose(value, expected, rtol=1e-6)
     assert value.dtype == "float32"
+
+
+WEIGHTS = {
+    "one": lambda rng, b, h, w: np.float32(2),
+    "each image": lambda rng, b, h, w: rng.integers(0, 3, b),
+    "each image, with an axis": lambda rng, b, h, w: rng.integers(0, 3, (b, 1)),
+    "each image, with two": lambda rng, b, h, w: rng.integers(0, 3, (b, 1, 1)),
+    "each pixel": lambda rng, b, h, w: rng.integers(0, 3, (b, h, w)),
+    "each pixel, with an axis": lambda rng, b, h, w: rng.integers(0, 3, (b, h, w, 1)),
+}
+
+
+@given(st.sampled_from(list(WEIGHTS)), st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 3]))
+def test_a_weight_counts_for_each_pixel_of_its_image(form, batch, height, width, classes):
+    """As with the losses of Keras: whatever the form, nothing is multiplied crosswise."""
+    rng = np.random.default_rng(0)
+    shape = batch, height, width
+    truth = rng.integers(0, 2, (*shape, 1)) if classes == 1 else np.eye(3)[rng.integers(0, 3, shape)]
+    found = rng.uniform(0.1, 0.9, truth.shape).astype(np.float32)
+    given = np.asarray(WEIGHTS[form](rng, *shape), np.float32)
+    full = given[..., 0] if given.ndim == 4 else given.reshape(*given.shape, *[1] * (3 - given.ndim))
+    expected = CrossEntropyDice()(truth, found, np.broadcast_to(full, shape))
+    np.testing.assert_allclose(CrossEntropyDice()(truth, found, given), expected, rtol=1e-5)
 
 
 def test_numbers_of_64_bits_keep_them():

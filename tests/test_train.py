@@ -33,10 +33,12 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-from segfeed import atomic, build_unet, losses, pairing
+from segfeed import atomic, build_unet, losses
 from segfeed.__main__ import main, make_parser
 from segfeed.classes import make_class_table, write_classes_table
+from segfeed.distributed.cluster import Workers
 from segfeed.distributed.replicas import Replicas
+from segfeed.errors import WorkerError
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from utils import ROOT, SAMPLE
@@ -376,6 +378,25 @@ def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypa
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize("engine", ["fit", "strategy"])
+def test_the_progress_of_an_epoch_that_goes_on_is_that_of_the_whole(
+    engine, photos, tmp_path, monkeypatch, raising, capsys
+):
+    if engine == "strategy":
+        monkeypatch.setattr(run, "make_replicas", lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1))
+    words = command(photos, tmp_path / "run", 3, "--save-every", 1)
+    raising(4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert main(words) == 130
+    raising(0, lambda: None)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(keras.utils.Progbar, "update", lambda bar, seen, *_, **more: print("bar", seen, bar.target))
+    capsys.readouterr()
+    assert main(words) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("Epoch ", "bar"))]
+    epoch = [f"bar {step} 5" for step in (1, 2, 3, 4, 5, 5)]
+    assert said == ["Epoch 1/3", *epoch[3:], "Epoch 2/3", *epoch, "Epoch 3/3", *epoch]
+
+
 def test_a_run_goes_on_within_an_epoch_with_more_replicas_or_fewer(photos, whole, tmp_path, monkeypatch, raising):
     """The sums of the epoch mean the same to `fit` and to a strategy; only their rounding may differ."""
     words, alone = command(photos, tmp_path / "run", 1, "--save-every", 1), run.make_replicas
@@ -522,24 +543,18 @@ def test_a_full_disk_stops_it_with_a_message_and_the_last_epoch_stays(photos, wh
     assert_same(whole, output)
 
 
-def test_a_file_that_turns_unreadable_stops_it_by_name(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("step", [1, 6])
+def test_a_file_that_goes_stops_it_by_name(step, tmp_path, raising, capsys):
+    """Before it was read for the first time, or when it is in the cache already."""
     photos = write_photos(tmp_path / "photos")
-    read = pairing.read_files
-    count = itertools.count(1)  # one step, whichever thread asks
-
-    def break_one(image, *rest):
-        return read(Path(image).with_name("gone.png") if next(count) >= 8 else image, *rest)
-
-    monkeypatch.setattr("segfeed.generator.read_files", break_one)
-
+    path = photos / "masks" / "05.png"
+    raising(step, path.unlink)
     assert main(command(photos, tmp_path / "run")) == 2
     said = capsys.readouterr().err
-    path = photos / "images" / "gone.png"
-    assert said.endswith(
-        f"Stopped: {path}: cannot be opened (No such file or directory). Check the path and the permissions. "
-        "No epoch is saved yet; the same command begins again.\n"
+    assert (
+        f"Stopped: {path}: cannot be opened (No such file or directory). Check the path and the permissions. " in said
     )
-    assert "Traceback" not in said
+    assert "the same command " in said and "Traceback" not in said
 
 
 def test_any_names_are_trained_on_and_described(tmp_path, capfd):
@@ -654,6 +669,20 @@ def test_a_run_that_goes_on_within_an_epoch_names_the_step_of_the_epoch(photos, 
     words = command(photos, tmp_path / "run", 2, "--save-every", 1)
     assert main(words) == 130
     assert stopped(words, capsys).startswith("the loss is nan in step 4 of epoch 1: ")
+
+
+@pytest.mark.parametrize("look", [1, 12, 13, 24])
+def test_it_looks_at_each_pair_whether_the_other_workers_live(look, photos, tmp_path, monkeypatch, capsys):
+    """It reads the 12 pairs for their checksum, and again for the audit: either can take hours."""
+    looks = itertools.count(1)
+
+    def check(workers):
+        if next(looks) == look:
+            raise WorkerError("worker 1 is gone.")
+
+    monkeypatch.setattr(Workers, "check", check)
+    assert stopped(command(photos, tmp_path / "run"), capsys) == "worker 1 is gone."
+    assert not list(tmp_path.iterdir())
 
 
 # --- One at a time ---------------------------------------------------------------------------
@@ -835,6 +864,125 @@ def test_a_folder_that_is_taken_stays_as_it_is(photos, whole, tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
 
 
+def test_what_others_lay_beside_the_models_stays(photos, whole, tmp_path, capsys):
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    others = {".ipynb_checkpoints/state-checkpoint.json", "notes.txt", "epoch-0003-the-good-one.keras", "mine.keras"}
+    for name in others:
+        path = output / "checkpoints" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    left = {"epoch-0002-step-000003.keras", "part-epoch-0003.keras", "part-state.json"}  # by runs that were killed
+    for name in left:
+        (output / "checkpoints" / name).touch()
+    assert main(command(photos, output, 5)) == 0
+    found = {str(path.relative_to(output / "checkpoints")) for path in (output / "checkpoints").rglob("*.*")}
+    state = read_state(output)
+    assert found == others | {".ipynb_checkpoints", "state.json", state["file"], state["best"]["file"]}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_output_that_is_a_link_stays_one(there, photos, tmp_path):
+    """The large disk is often reached by a link."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    target, link = disk / "run", tmp_path / "link"
+    link.symlink_to(target)
+    if there:
+        target.mkdir()
+    for more in ((), ("--overwrite", "--batch", 3)):
+        assert main(command(photos, link, 1, *more)) == 0
+        assert link.is_symlink() and (target / "best.keras").is_file()
+        assert sorted(path.name for path in tmp_path.glob("*")) == ["disk", "link"] and list(disk.iterdir()) == [target]
+
+
+def test_an_output_whose_place_a_new_folder_cannot_take_is_named_at_once(photos, tmp_path, monkeypatch, capsys):
+    """As the volume of a container."""
+    output = tmp_path / "volume"
+    output.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == output)
+    monkeypatch.setattr(run, "audit_or_stop", None)
+    words = stopped(command(photos, output, 1), capsys)
+    assert words == f"{output} is a whole disk or volume: give a folder in it, such as --output {output / 'run'}."
+
+
+DAMAGES = {
+    "cut": lambda data: data[:100],
+    "empty": lambda data: b"",
+    "another list": lambda data: b"[1]",
+    "another object": lambda data: b"{}",
+    "no text": lambda data: b"\xff\xfe" + data,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_is_named_and_damaged_results_are_made_again(damage, photos, whole, tmp_path, capsys):
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    path = output / "run.json"
+    path.write_bytes(damage(path.read_bytes()))
+    assert main(command(photos, output)) == 0
+    assert "Best epoch" in capsys.readouterr().out and json.loads(path.read_text())["epochs"] == 4
+    path = output / "checkpoints" / "state.json"
+    path.write_bytes(damage(path.read_bytes()))
+    for more in ((), ("--overwrite",)):
+        said = stopped(command(photos, output, 4, *more), capsys)
+        assert re.fullmatch(rf"{path} is damaged \(.+\)\. Move the folder {output} away, .*", said), said
+
+
+@pytest.mark.parametrize("name", ["best.keras", "curves.png", "predictions.png"])
+def test_a_result_that_was_removed_is_made_again(name, photos, whole, tmp_path, capsys):
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    (output / name).unlink()
+    assert main(command(photos, output)) == 0
+    assert (output / name).is_file() and "Epoch 4/4" not in capsys.readouterr().out
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+MODEL_DAMAGES = {
+    "removed": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:2000]),
+    "one bit": flip_a_byte,
+}
+
+
+@pytest.mark.parametrize("epochs", [4, 5], ids=["best", "last"])
+@pytest.mark.parametrize("damage", MODEL_DAMAGES.values(), ids=MODEL_DAMAGES)
+def test_a_damaged_model_is_named(damage, epochs, photos, whole, tmp_path, capsys):
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    state = read_state(output)
+    path = output / "checkpoints" / (state["file"] if epochs > 4 else state["best"]["file"])
+    damage(path)
+    (output / "run.json").unlink()
+    said = stopped(command(photos, output, epochs), capsys)
+    assert re.fullmatch(rf"{path} is missing or damaged \(.+\)\. .*", said), said
+
+
+@pytest.mark.parametrize("more", [("--overwrite",), ("--batch", 3), ("--epochs", 9)])
+def test_before_the_run_begins_nothing_is_said_to_be_saved(more, photos, whole, tmp_path, monkeypatch, capsys):
+    """What is in the folder may be of another run, or be about to be replaced."""
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    for stop, code in ((lambda *_: os.kill(os.getpid(), signal.SIGINT), 130), (no_room, 2)):
+        monkeypatch.setattr(run, "checksum", stop)
+        assert main(command(photos, output, 4, *more)) == code
+        said = capsys.readouterr().err
+        assert said.endswith(" Nothing was trained or changed.\n") and "saved" not in said
+    assert_same(whole, output)
+
+
+def no_room(*_):
+    raise OSError(28, "No space left on device")
+
+
 def test_changed_data_are_refused_and_moved_data_are_not(photos, tmp_path, raising, capsys):
     first, moved = write_photos(tmp_path / "a" / "coins"), write_photos(tmp_path / "b" / "coins")
     raising(7, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -872,8 +1020,10 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     for name in ("batch", "epochs", "lr-patience", "patience", "classes"):
         assert changed(f"--{name}", 0) == f"--{name} is 0: give at least 1."
     assert changed("--seed", -1) == "--seed is -1: give at least 0."
-    for words in (("--learning-rate", 0), ("--decay", -1), ("--learning-rate", "nan")):
-        assert changed(*words) == "--learning-rate must be above 0, and --decay at least 0."
+    assert changed("--seed", 2**32) == "--seed is 4294967296: give at most 4294967295."
+    for name, number in itertools.product(("--learning-rate", "--decay"), (-1, "nan", "inf")):
+        assert changed(name, number) == "--learning-rate must be above 0, --decay at least 0, and both finite."
+    assert changed("--learning-rate", 0).startswith("--learning-rate must be above 0")
     for here in (".", ".."):
         assert changed("--output", here) == f"--output is {here}: give the name of a folder, which may be new."
     said = changed("--backbone", "resnet33")

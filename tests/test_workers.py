@@ -307,6 +307,39 @@ def test_a_worker_that_never_comes_is_named():
     assert "no other machine can reach" not in str(caught.value)
 
 
+@pytest.mark.parametrize("again", [0, 1])
+@pytest.mark.parametrize("told", [True, False], ids=["interrupted", "killed"])
+def test_a_worker_that_is_started_again_while_another_is_awaited_meets_all(again, told):
+    addresses = [f"localhost:{port}" for port in free_ports(3)]
+
+    def enter(workers):
+        with workers:
+            return [info["start"] for info in workers.infos]
+
+    def start(rank, number=1):
+        return Workers(ClusterSpec(addresses, rank), {"start": number}, LONG)
+
+    patient, first = start(1 - again), start(again)
+    with ThreadPoolExecutor(4) as pool:
+        waits, stops = (
+            pool.submit(enter, patient),
+            pool.submit(enter if told else lambda one: one._rendezvous.meet(), first),
+        )
+        other, end = patient._rendezvous, time.monotonic() + LONG
+        while not (again in other._came and again in other._visited):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        with first._rendezvous._changed:
+            first._rendezvous._error = WorkerError("out of battery")
+            first._rendezvous._changed.notify_all()
+        assert "out of battery" in str(stops.exception())
+        first._rendezvous.close()
+        calls = [waits, pool.submit(enter, start(again, 2)), pool.submit(enter, start(2))]
+        infos = [1, 1, 1]
+        infos[again] = 2
+        assert [call.result() for call in calls] == [infos] * 3
+
+
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b"])
 def test_an_unknown_host_is_named(host):
     (mine,) = free_ports(1)
@@ -649,6 +682,30 @@ def test_a_worker_that_is_gone_is_named(gone):
         calls[1 - gone].result()
 
 
+@pytest.mark.parametrize("gone", [0, 1, 2])
+@pytest.mark.parametrize("ends", ["silently", "after its info", "with a reason"])
+def test_a_worker_that_works_looks_whether_the_others_live(gone, ends):
+    def end(workers):
+        if ends == "with a reason":
+            raise DataError("a.png: empty")
+        if ends == "after its info" and gone:
+            workers._send({"info": {}})
+        workers._rendezvous.close()
+
+    def work(workers):
+        while True:
+            workers.check()
+            time.sleep(0.01)
+
+    tasks = [end if rank == gone else work for rank in range(3)]
+    said = "stopped: a.png: empty" if ends == "with a reason" else "is gone"
+    with connected(*tasks) as calls:
+        for rank, call in enumerate(calls):
+            if rank != gone:  # worker 0 tells the others, which hear of it from nobody else
+                with pytest.raises(WorkerError, match=rf"^worker {gone} .*{said}"):
+                    call.result()
+
+
 def test_the_port_is_kept_until_the_training_begins():
     def take(workers):
         port = int(workers._spec.addresses[workers._spec.rank].rpartition(":")[2])
@@ -724,6 +781,34 @@ def copy_masks(folder, damage):
         (masks / path.name).write_bytes(path.read_bytes())
     (masks / "0002.png").write_bytes(damage((SAMPLE / "masks" / "0001.png").read_bytes()))
     return masks
+
+
+TOLD_TO_END = """
+import os, signal, time
+from segfeed.distributed.cluster import ClusterSpec
+from segfeed.distributed.replicas import make_replicas
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
+replicas = make_replicas(ClusterSpec.read())
+replicas.barrier()
+for number in (signal.SIGINT, signal.SIGTERM):
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+        print(number.name, "is not heard")
+    except KeyboardInterrupt:
+        print(number.name, "is heard")
+replicas.barrier()
+"""
+
+
+def test_workers_hear_the_signals_that_end_a_training(tmp_path):
+    """TensorFlow takes SIGTERM for itself when several workers begin."""
+    workers = Processes(tmp_path, ["-c", TOLD_TO_END], 2)
+    assert workers.end() == [0, 0], workers.said(0)
+    for rank in (0, 1):
+        said = [line for line in workers.said(rank).splitlines() if line.endswith("heard")]
+        assert said == ["SIGINT is heard", "SIGTERM is heard"]
 
 
 @pytest.mark.parametrize("what", [pytest.param("settings", marks=pytest.mark.long), "data"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def audit(
     groups: Mapping[str, str] | None = None,
     class_names: Mapping[int, str] | None = None,
     progress: bool = True,
+    watch: Callable[[], object] = lambda: None,
 ) -> Report:
     """Look at every file of two folders, with all cores, and tell what is wrong.
 
@@ -48,6 +49,7 @@ def audit(
         groups: the group of each id, such as its scene, to find groups that are in two parts.
         class_names: the name of each class index, for the report.
         progress: show a bar on the error output.
+        watch: called after each pair; what it raises ends the audit.
 
     Not everything can be seen: a progressive JPEG that was cut between two of its scans, and given an end, is a whole
     picture that lacks detail.
@@ -70,6 +72,7 @@ def audit(
     folder = FolderSummary(len(names), max(2, n_classes))
     summaries = inspect_in_threads(inspector, names)
     for number, pair in enumerate(tqdm(summaries, "audit", len(names), unit="pair", disable=not progress)):
+        watch()
         report += pair.findings
         folder.keep(number, pair)
         if pair.keeps:

@@ -6,6 +6,7 @@ import hmac
 import json
 import math
 import secrets
+import selectors
 import socket
 import time
 from typing import Any
@@ -63,6 +64,12 @@ class Channel:
     def refuse(self) -> None:
         """Answer a message with a wrong HMAC by another, so that the sender learns of it."""
         self._write(bytes(4 + TAG))
+
+    def has_news(self) -> bool:
+        """Whether something waits to be read: a message, or the end of the connection."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.connection, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def keep_alive(self) -> None:
         """From here on wait without limit, and let the system notice within 90 s when the other machine is gone."""

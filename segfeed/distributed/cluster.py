@@ -68,6 +68,7 @@ class Workers:
         self.infos = [info]
         self._spec, self._seconds = spec, seconds
         self._rendezvous = Rendezvous(*spec, seconds)
+        self._heard: dict[int, Any] = {}  # infos of others, by rank, that no `all_gather` has returned yet
 
     def __enter__(self) -> Workers:
         try:
@@ -97,6 +98,12 @@ class Workers:
         """
         return self._all_gather(info, math.inf)
 
+    def check(self) -> None:
+        """Raise WorkerError, as `all_gather` does, if another worker has stopped or is gone; it waits for nothing."""
+        for rank, channel in self._rendezvous.channels.items():
+            if channel.has_news():
+                self._hear(rank)
+
     def _all_gather(self, info: dict[str, Any], until: float) -> list[dict[str, Any]]:
         if self._spec.rank != 0:  # worker 0 collects and sends all to all
             self._send({"info": info})
@@ -114,12 +121,11 @@ class Workers:
 
     def _receive(self, until: float) -> dict[int, Any]:
         """What each of the workers with a channel says, by rank."""
-        infos: dict[int, Any] = {}
         channels, waiting = self._rendezvous.channels, Waiting()
         with selectors.DefaultSelector() as selector:
             for rank, channel in channels.items():
                 selector.register(channel.connection, selectors.EVENT_READ, rank)
-            while silent := [key.data for key in selector.get_map().values()]:
+            while silent := sorted(channels.keys() - self._heard.keys()):
                 names = ", ".join(f"{rank} ({self._spec.addresses[rank]})" for rank in silent)
                 if time.monotonic() >= until:
                     raise WorkerError(
@@ -128,15 +134,18 @@ class Workers:
                     )
                 waiting.say(names)
                 for key, _ in selector.select(min(1, max(0, until - time.monotonic()))):
-                    try:
-                        message = channels[key.data].receive()
-                    except (OSError, ValueError):
-                        raise self._gone(key.data) from None
-                    if "stop" in message:
-                        raise WorkerError(message["stop"])
-                    infos[key.data] = message["info"]
-                    selector.unregister(key.fileobj)
+                    self._hear(key.data)
+        infos, self._heard = self._heard, {}
         return infos
+
+    def _hear(self, rank: int) -> None:
+        try:
+            message = self._rendezvous.channels[rank].receive()
+        except (OSError, ValueError):
+            raise self._gone(rank) from None
+        if "stop" in message:
+            raise WorkerError(message["stop"])
+        self._heard[rank] = message["info"]
 
     def _gone(self, rank: int) -> WorkerError:
         return WorkerError(

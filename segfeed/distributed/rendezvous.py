@@ -53,6 +53,8 @@ class Rendezvous:
     def meet(self) -> None:
         """Block until each worker has visited this one and was visited; never longer than the given seconds.
 
+        A worker that stops meanwhile may be started again.
+
         Raises WorkerError for a port that is taken, an address that this machine does not have, another program
         or another key at an address, and a worker that does not come in time.
         """
@@ -64,10 +66,19 @@ class Rendezvous:
             while missing := [rank for rank in others if rank not in self._came or rank not in self._visited]:
                 if self._error:
                     raise self._error
+                self._forget_the_stopped()
                 if time.monotonic() >= self.until:
                     raise self._late(missing)
                 waiting.say(self._named(missing))
                 self._changed.wait(min(1, max(0, self.until - time.monotonic())))
+
+    def _forget_the_stopped(self) -> None:
+        """Visit them anew, and let them come anew: where this worker visits, nothing is said before all have met."""
+        for rank in [rank for rank, channel in self._visited.items() if channel.has_news()]:
+            for channels in (self._came, self._visited):
+                if rank in channels:
+                    channels.pop(rank).connection.close()
+            self._start(self._visit, rank)
 
     def stop(self) -> None:
         """Attend to no visitor any more. The port stays taken, for TensorFlow, until `close`."""

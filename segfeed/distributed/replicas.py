@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -81,6 +82,7 @@ def make_replicas(spec: ClusterSpec, seconds: float = PATIENCE) -> Replicas | No
         return Replicas(tf.distribute.MultiWorkerMirroredStrategy(), spec.rank, len(spec.addresses))
     finally:
         faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow has taken it, and would ignore it
 
 
 class ShardedBatches:

@@ -163,6 +163,25 @@ class StopAtNaN(keras.callbacks.Callback):
             )
 
 
+class EpochProgress(keras.callbacks.ProgbarLogger):
+    """Keras' line of progress, which counts the steps of the whole epoch where `progress` is in the middle of one."""
+
+    def __init__(self, progress: dict[str, Any], epochs: int, steps: int):
+        super().__init__()
+        self.progress, self.whole = progress, {"epochs": epochs, "steps": steps}
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params | self.whole)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self.step = self.progress["step"] if self.progress["epochs"] == epoch else 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        super().on_train_batch_end(self.step, logs)
+        self.step += 1
+
+
 class LearningRateDecay(keras.callbacks.Callback):
     """The `decay` of Keras 2, rate / (1 + decay * steps), set at the beginning of each epoch.
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import keras
 
 from segfeed.atomic import sync, write_atomically, write_json
-from segfeed.errors import DataError
+from segfeed.errors import CommandError, DataError, printable
 from segfeed.files import raw_bytes
 
 
@@ -28,6 +30,8 @@ class RunCheckpoint:
     it no longer names are deleted. So it names complete files at every moment.
     """
 
+    KEYS = frozenset(("epochs", "file", "best", "callbacks", "finished", "options", "data", "history", "seconds"))
+    MADE_HERE = re.compile(r"(part-)?epoch-\d{4,}(-step-\d{6,})?\.keras|part-state\.json")
     CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
 
     def __init__(self, output: Path, content: dict[str, Any]):
@@ -35,25 +39,36 @@ class RunCheckpoint:
 
     @classmethod
     def read(cls, output: Path) -> RunCheckpoint | None:
+        """That of the run in a folder, None if there is none; CommandError if it is damaged."""
         path = output / "checkpoints" / "state.json"
         if not path.is_file():
             return None
         between_epochs = {"step": 0, "within_epoch": []}  # where earlier versions saved, without saying so
-        return cls(output, between_epochs | json.loads(path.read_text(encoding="utf-8")))
+        try:
+            content = between_epochs | json.loads(path.read_text(encoding="utf-8"))
+            if missing := cls.KEYS - content.keys():
+                raise ValueError(f"without {', '.join(sorted(missing))}")
+        except (ValueError, TypeError) as error:
+            raise CommandError(
+                f"{path} is damaged ({error}). Move the folder {output} away, or give another --output. "
+                f"The models beside that file can still be opened."
+            ) from None
+        return cls(output, content)
 
     @classmethod
     def begin(cls, output: Path, content: dict[str, Any], model: keras.Model) -> RunCheckpoint:
         """Make the folder of a new run, in place of an old one, once its first model is saved."""
-        part, old = (output.with_name(f".{output.name}.{name}") for name in ("part", "old"))
+        place = output.resolve()  # a link stays, and its target is replaced
+        part, old = (place.with_name(f".{place.name}.{name}") for name in ("part", "old"))
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
         (part / "checkpoints").mkdir(parents=True)
         content |= {"history": [], "best": None, "seconds": 0.0}
         cls(part, content).save(model, 0)
-        if output.exists():
-            os.replace(output, old)
-        os.replace(part, output)
-        sync(output.parent)
+        if place.exists():
+            os.replace(place, old)
+        os.replace(part, place)
+        sync(place.parent)
         shutil.rmtree(old, ignore_errors=True)
         return cls(output, content)
 
@@ -82,7 +97,7 @@ class RunCheckpoint:
         self.content |= {"step": step, "within_epoch": list(within_epoch)}
         write_json(self.folder / "state.json", self.content)
         for path in self.folder.iterdir():
-            if path.name not in ("state.json", name, best["file"]):
+            if self.MADE_HERE.fullmatch(path.name) and path.name not in (name, best["file"]):
                 path.unlink()
 
     @property
@@ -90,9 +105,9 @@ class RunCheckpoint:
         """How far it has come, for those who train on."""
         return {key: self.content[key] for key in ("epochs", "step", "within_epoch", "callbacks", "finished")}
 
-    @classmethod
-    def message(cls, output: Path) -> str:
-        checkpoint = cls.read(output)
+    def message(self) -> str:
+        """What is saved on the disk, and how to go on."""
+        checkpoint = self.read(self.folder.parent)
         if checkpoint is None or not (place := place_of(checkpoint.content)):
             return "No epoch is saved yet; the same command begins again."
         epochs = checkpoint.content["epochs"]
@@ -100,8 +115,14 @@ class RunCheckpoint:
         return f"{place.capitalize()} is saved; the same command goes on after it{scores}."
 
     def load(self, which: str = "last") -> keras.Model:
-        name = self.content["file"] if which == "last" else self.content["best"]["file"]
-        return keras.models.load_model(self.folder / name, compile=which == "last", safe_mode=True)
+        path = self.folder / (self.content["file"] if which == "last" else self.content["best"]["file"])
+        try:
+            return keras.models.load_model(path, compile=which == "last", safe_mode=True)
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise CommandError(
+                f"{path} is missing or damaged ({printable(str(error))}). Copy it there from a backup, or begin anew "
+                f"in another --output."
+            ) from None
 
 
 def place_of(progress: dict[str, Any]) -> str:

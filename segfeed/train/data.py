@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import segmentation_models as sm
@@ -29,13 +29,13 @@ class Data(NamedTuple):
     test: DataGenerator | None
 
 
-def audit_or_stop(arguments: argparse.Namespace) -> None:
-    """Print what the audit finds; CommandError for what would stop the training."""
+def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) -> None:
+    """Print what the audit finds, and call `watch` after each pair; CommandError for what would stop the training."""
     n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
     options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
-    options["splits"] = _parts_of(arguments) if arguments.split else None
+    options |= {"class_names": names, "watch": watch, "splits": _parts_of(arguments) if arguments.split else None}
     try:
-        findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), class_names=names, **options)
+        findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
     except ValueError as error:
         raise CommandError(str(error)) from None
     first = {finding.kind: finding for finding in reversed(findings)}

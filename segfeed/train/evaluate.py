@@ -25,6 +25,7 @@ from segfeed.plots import DescribedFigure, plot_history, plot_predictions
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import Data
 
+RESULTS = "best.keras", "curves.png", "predictions.png"  # and run.json
 MODULES = (tf, keras, np, cv2, sm)  # asked themselves: a package may have another name, such as keras-nightly
 
 
@@ -97,10 +98,13 @@ def _score(model: keras.Model, generator: DataGenerator, names: list[str], words
 
 
 def evaluated_epochs(output: Path) -> int:
-    """How many epochs had been trained when the best of them was evaluated; 0 if none was, or not in full."""
-    path = output / "run.json"
-    run = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"epochs": 0}
-    return 0 if "missing" in run else run["epochs"]
+    """How many epochs had been trained when the best of them was evaluated; 0 if a result is missing or damaged."""
+    try:
+        run = json.loads((output / "run.json").read_text(encoding="utf-8"))
+        whole = "missing" not in run and all((output / name).is_file() for name in RESULTS)
+        return run["epochs"] if whole else 0
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
+import os
+from pathlib import Path
 from typing import Any
 
 import segmentation_models as sm
@@ -14,6 +17,7 @@ from segfeed.split.tables import read_split_file
 from segfeed.train.checkpoint import RunCheckpoint, place_of
 from segfeed.train.evaluate import versions
 
+MAX_SEED = 2**32 - 1  # of NumPy's global state, which Keras sets
 # what the files hold counts, not where they lie; a run ends with the same weights however often it is saved
 NOT_COMPARED = {"images", "masks", "output", "overwrite", "save_every"}
 
@@ -23,8 +27,10 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
     for name, least in {"batch": 1, "epochs": 1, "lr_patience": 1, "patience": 1, "seed": 0, "classes": 1}.items():
         if getattr(arguments, name) < least:
             raise CommandError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}: give at least {least}.")
-    if not arguments.learning_rate > 0 or not arguments.decay >= 0:
-        raise CommandError("--learning-rate must be above 0, and --decay at least 0.")
+    if arguments.seed > MAX_SEED:
+        raise CommandError(f"--seed is {arguments.seed}: give at most {MAX_SEED}.")
+    if not 0 < arguments.learning_rate < math.inf or not 0 <= arguments.decay < math.inf:
+        raise CommandError("--learning-rate must be above 0, --decay at least 0, and both finite.")
     if arguments.backbone not in (names := sm.get_available_backbone_names()):
         raise CommandError(f"--backbone is {arguments.backbone}: give one of {', '.join(sorted(names))}.")
     if arguments.augment and arguments.size[0] != arguments.size[1]:
@@ -74,6 +80,14 @@ def find_checkpoint(
             f"Give another --output, or --overwrite to replace it."
         )
     return checkpoint
+
+
+def refuse_volume(output: Path) -> None:
+    """CommandError for a folder in whose place a new run cannot be put, such as the volume of a container."""
+    if os.path.ismount(output.resolve()):
+        raise CommandError(
+            f"{output} is a whole disk or volume: give a folder in it, such as --output {output / 'run'}."
+        )
 
 
 def compared_settings(options: dict[str, Any]) -> dict[str, Any]:

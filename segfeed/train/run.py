@@ -8,6 +8,8 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,8 +25,9 @@ from segfeed.locks import lock_folder
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import make_iou
 from segfeed.models import build_unet
-from segfeed.pairing import find_pairs
+from segfeed.pairing import Pairs, find_pairs
 from segfeed.train.callbacks import (
+    EpochProgress,
     EpochTimer,
     LearningRateDecay,
     RestoreCallbacks,
@@ -35,7 +38,7 @@ from segfeed.train.callbacks import (
 from segfeed.train.checkpoint import RunCheckpoint, checksum, place_of
 from segfeed.train.data import Data, audit_or_stop, make_data
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
-from segfeed.train.options import check_options, compared_settings, find_checkpoint
+from segfeed.train.options import check_options, compared_settings, find_checkpoint, refuse_volume
 
 
 def train(arguments: argparse.Namespace, command: str) -> None:
@@ -44,11 +47,12 @@ def train(arguments: argparse.Namespace, command: str) -> None:
     Raises KeyboardInterrupt when interrupted, and CommandError or DataError for what must be changed first;
     each with what is saved of the run, if it has begun.
     """
+    saved: list[Callable[[], str]] = [lambda: "Nothing was trained or changed."]  # the last one is asked
     try:
         with contextlib.ExitStack() as held:
-            _run(arguments, command, held)
+            _run(arguments, command, held, saved)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(RunCheckpoint.message(arguments.output)) from None
+        raise KeyboardInterrupt(saved[-1]()) from None
     except (CommandError, DataError):
         raise
     except Exception as error:
@@ -56,36 +60,40 @@ def train(arguments: argparse.Namespace, command: str) -> None:
         wrapped = re.search(r"DataError: (.+?)(?=\nTraceback|\n\n|\Z)", str(error), re.DOTALL)
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error)
         gone = isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError)
-        saved = RunCheckpoint.message(arguments.output)
         if gone and os.environ.get("TF_CONFIG"):
-            saved = saved.replace("the same", "start all workers again: the same")
-            raise WorkerError(f"another worker is gone. {saved}") from None
+            words = saved[-1]().replace("the same", "start all workers again: the same")
+            raise WorkerError(f"another worker is gone. {words}") from None
         if full:
-            raise CommandError(f"the disk of {arguments.output} is full. Make room on it. {saved}") from None
+            raise CommandError(f"the disk of {arguments.output} is full. Make room on it. {saved[-1]()}") from None
         if wrapped:
-            raise CommandError(f"{wrapped[1]} {saved}") from None
+            raise CommandError(f"{wrapped[1]} {saved[-1]()}") from None
         raise
 
 
-def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack) -> None:
+def _run(
+    arguments: argparse.Namespace, command: str, held: contextlib.ExitStack, saved: list[Callable[[], str]]
+) -> None:
     options = check_options(arguments)
     cluster = ClusterSpec.read()
     with Workers(cluster, compared_settings(options)) as workers:
         _refuse_differences(workers.infos)
         pairs = find_pairs(arguments.images, arguments.masks)
-        data_sum = checksum(path for pair in pairs for path in (pair.image, pair.mask))
+        data_sum = checksum(_files(pairs, workers))
         _refuse_differences(workers.all_gather({"the data": f"{len(pairs)} pairs, SHA-256 {data_sum[:12]}…"}))
         checkpoint, progress = None, {}
         if cluster.rank == 0:  # the others have the same data, and write nothing
             held.enter_context(lock_folder(arguments.output))
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
-                audit_or_stop(arguments)
+                refuse_volume(arguments.output)
+                audit_or_stop(arguments, workers.check)
                 progress = {"epochs": 0, "step": 0, "callbacks": {}, "finished": False, "evaluated": 0}
             else:
                 checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
                 progress = checkpoint.progress | {"evaluated": evaluated_epochs(arguments.output)}
         progress = workers.all_gather(progress)[0]
+    if cluster.rank != 0:
+        saved.append(lambda: "Worker 0 says what is saved; the same command goes on after it.")
     trained = progress["finished"] or progress["epochs"] == arguments.epochs
     if trained and progress["epochs"] == progress["evaluated"]:
         print(f"{arguments.output} holds this run, complete after epoch {progress['epochs']}: nothing to do. "
@@ -101,6 +109,8 @@ def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack
     if checkpoint is None and cluster.rank == 0:
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
         checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments))
+    if checkpoint:
+        saved.append(checkpoint.message)
     # loads from disk even when fresh, so that fresh and resumed runs share one path
     first = checkpoint.load() if checkpoint else _make_model(arguments)
     model = replicas.copy(first, lambda: _make_model(arguments)) if replicas else first
@@ -121,6 +131,13 @@ def _run(arguments: argparse.Namespace, command: str, held: contextlib.ExitStack
         evaluate_best(checkpoint, data, arguments, command)
     if replicas:
         replicas.barrier()
+
+
+def _files(pairs: Pairs, workers: Workers) -> Iterator[Path]:
+    """The files of all pairs; WorkerError as soon as another worker is gone."""
+    for pair in pairs:
+        workers.check()
+        yield from (pair.image, pair.mask)
 
 
 def _refuse_differences(infos: list[dict[str, Any]]) -> None:
@@ -178,6 +195,7 @@ def _fit(
     restore = RestoreCallbacks(progress, stateful, within_epoch, arguments.seed)
     callbacks = [StopAtNaN(arguments.learning_rate, progress), LearningRateDecay(arguments.decay, steps)]
     callbacks += [EpochTimer(steps, len(data.validation)), *stateful, restore]
+    callbacks += [EpochProgress(progress, arguments.epochs, steps)]
     if checkpoint:
         every = arguments.save_every
         callbacks.append(SaveCheckpoint(checkpoint, arguments.output, stateful, within_epoch, every, steps))
