@@ -1,5 +1,6 @@
 """`segfeed train`: its loss, its messages, and that it survives whatever happens to it."""
 
+import argparse
 import contextlib
 import csv
 import io
@@ -41,6 +42,7 @@ from segfeed.distributed.replicas import Replicas
 from segfeed.errors import WorkerError
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
+from segfeed.train.options import check_options
 from utils import ROOT, SAMPLE
 
 EPOCHS, STEPS, EVERY = 12, 5, 2  # of the runs that are killed: how many, how long, and saved how often
@@ -1154,7 +1156,7 @@ def test_help_gives_units_and_default_of_every_option(capsys):
 
 
 def test_the_defaults_are_those_of_the_article():
-    given = vars(make_parser().parse_args(["train", "--images", "i", "--masks", "m"]))
+    given = vars(make_parser().parse_args(["train", "--images", "i", "--masks", "m", "--classes", "1"]))
     assert {name: given[name] for name in ("backbone", "size", "batch", "learning_rate", "decay", "epochs")} == {
         "backbone": "resnet34",
         "size": (384, 384),
@@ -1163,7 +1165,7 @@ def test_the_defaults_are_those_of_the_article():
         "decay": 1e-5,
         "epochs": 50,
     }
-    assert given["validation"] == 69 and given["encoder_weights"] == "imagenet"
+    assert check_options(argparse.Namespace(**given))["validation"] == 69 and given["encoder_weights"] == "imagenet"
 
 
 if __name__ == "__main__":
