@@ -15,6 +15,7 @@ from PIL import Image
 from segfeed.errors import DataError, cannot_open
 from segfeed.files import raw_bytes
 from segfeed.headers import Header, check_size, jpeg_orientation, read_header, upright_size
+from segfeed.threads import CORES
 from segfeed.unreadable import JPEG, cut_off, decode_or_raise
 
 try:
@@ -133,6 +134,8 @@ def decode_stored(path: str | Path, data: bytes, header: Header) -> np.ndarray:
 
 
 PNG_MODES = {0: "mono", 2: "rgb", 3: "mono", 6: "rgba"}  # by the colour type of the file
+# kornia-rs keeps Python's lock while it decodes: with more cores OpenCV, on all of them at once, is faster
+MOST_CORES = {"mono": 6, "rgb": 2, "rgba": 2}
 
 
 def _png_samples(data: bytes, header: Header) -> np.ndarray | None:
@@ -144,7 +147,7 @@ def _png_samples(data: bytes, header: Header) -> np.ndarray | None:
         return None
     mode = PNG_MODES.get(data[25])
     transparent_colour = header.alpha and data[25] in (0, 2)
-    if mode is None or transparent_colour or not _chunks_are_whole(data):
+    if mode is None or transparent_colour or MOST_CORES[mode] < CORES or not _chunks_are_whole(data):
         return None
     try:
         return upright(decode_image_png_u8(data, (header.height, header.width), mode), header)

@@ -97,6 +97,7 @@ def verdict(read, path):
 @pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.long)])
 def test_the_same_pixels_and_verdicts_without_the_fast_decoder(tmp_path, monkeypatch, damages, count):
     fast, used = decode.decode_image_png_u8, 0
+    monkeypatch.setattr(decode, "CORES", 1)  # else it is left to OpenCV on many
     for number in range(count):
         rng = random.Random(f"{bool(damages)} {number}")
         data = make_png(rng)
