@@ -164,13 +164,19 @@ def _is_picture(path: str) -> bool:
 def raw_bytes(path: str | Path) -> bytes:
     """The bytes of a file, which may be one of those in shards; OSError if it cannot be read."""
     try:
-        if special := SPECIAL_FILES.get(stat.S_IFMT(os.stat(path).st_mode)):  # to open a pipe may wait for ever
-            raise OSError(errno.EINVAL, f"it is {special}, not a file")
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
+        # by few calls of the system: after each of them a thread waits for Python's lock again
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))  # pipes may block
     except FileNotFoundError:
         path = Path(path)
         return _shards_for(path.parent).read(path.parent.name, path.name)
+    try:
+        status = os.fstat(file)
+        if special := SPECIAL_FILES.get(stat.S_IFMT(status.st_mode)):
+            raise OSError(errno.EINVAL, f"it is {special}, not a file")
+        data = os.read(file, status.st_size + 1)
+    finally:
+        os.close(file)
+    return data if len(data) == status.st_size else Path(path).read_bytes()  # more than one call reads, or it grows
 
 
 def file_status(path: str) -> os.stat_result:
