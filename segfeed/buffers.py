@@ -38,8 +38,8 @@ class Buffers:
             memory = np.empty(size, np.uint8)
         return np.asarray(_Lease(self, memory, shape, np.dtype(dtype)))
 
-    def give_back(self, memory: np.ndarray) -> None:
-        if self.kept + len(memory) <= KEPT:
+    def give_back(self, memory: np.ndarray, most: int = KEPT) -> None:  # when Python ends, the name KEPT is None
+        if self.kept + len(memory) <= most:
             self._free[len(memory)].append(memory)
 
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from segfeed import DataError, DataGenerator, balanced_weights, flip_and_turn, generator, read_mask
+from segfeed import buffers as buffers_module
 from segfeed.buffers import KEPT, Buffers
 from segfeed.check.context import run_at_once
 
@@ -353,6 +354,16 @@ def test_batches_that_are_kept_are_not_written_over(make):
         assert [numbers(images / 255)[0] for images, _ in kept] == [
             n for batch in epoch_of(make(), epoch) for n in batch
         ]
+
+
+def test_a_batch_that_outlives_the_module_raises_nothing(monkeypatch):
+    """When Python ends it sets the names of modules to None, and arrays that TensorFlow holds may go after that."""
+    batch, raised = Buffers().empty((4,), "uint8"), []
+    monkeypatch.setattr("sys.unraisablehook", raised.append)
+    for name in [name for name in vars(buffers_module) if not name.startswith("__")]:
+        monkeypatch.setattr(buffers_module, name, None)
+    del batch
+    assert not raised
 
 
 def test_buffers_do_not_keep_what_a_program_once_held():
