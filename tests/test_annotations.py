@@ -527,6 +527,20 @@ def test_the_way_back_of_the_command(folder, tmp_path, capsys):
     assert (tmp_path / "again" / "a.png").read_bytes() == (folder.masks / "a.png").read_bytes()
 
 
+def test_masks_of_0_and_255_have_a_way_back(folder, tmp_path):
+    folder.add("a", square("coin", 1, 1, 6))
+    folder.draw()
+    table = make_class_table(["coin"], void=False)
+    write_labelme(folder.masks, folder.images, tmp_path / "usual", table=table)
+    Image.fromarray(read_mask(folder.masks / "a.png")[..., 0] * 255).save(folder.masks / "a.png")
+    write_labelme(folder.masks, folder.images, tmp_path / "back", table=table)
+    assert (tmp_path / "back" / "a.json").read_text() == (tmp_path / "usual" / "a.json").read_text()
+    with pytest.raises(DataError, match=r"a.png: the values 255 are not in the table of classes"):
+        write_labelme(
+            folder.masks, folder.images, tmp_path / "two", table=make_class_table(["coin", "hand"], void=False)
+        )
+
+
 def test_a_value_without_a_name_has_no_way_back(folder, tmp_path):
     folder.add("a", square("coin", 1, 1, 6), square("hand", 3, 3, 2))
     folder.draw()

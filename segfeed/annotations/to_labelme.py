@@ -24,8 +24,8 @@ def write_labelme(
     """Write a file of LabelMe, <stem>.json, for each pair of picture and mask, and say how many.
 
     Each object is a polygon: pixels of one class that share sides. Labels are the names in `table`, or in the masks'
-    classes.csv. Raises DataError for files that do not pair, for values that are not in the table, and CommandError
-    if there is no table.
+    classes.csv; of one class, 255 may stand for 1. Raises DataError for files that do not pair, for values that are not
+    in the table, and CommandError if there is no table.
     """
     if table is None:
         path = find_classes_table(masks_dir)
@@ -37,6 +37,8 @@ def write_labelme(
     with new_folder(target) as folder:
         for pair in tqdm(pairs, "polygons", unit="mask", disable=not progress):
             _, mask = read_pair(pair)
+            if table.n_classes == 1 and table.ignore is None and np.isin(mask, (0, 255)).all():
+                mask = mask // 255  # the one class is stored as 255
             if unknown := sorted(set(np.unique(mask).tolist()) - names.keys()):
                 values = first_names([*map(str, unknown)])
                 raise DataError(f"{pair.mask}: the values {values} are not in the table of classes. Add rows for them.")
