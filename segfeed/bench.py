@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from segfeed import decode
+from segfeed.cache import slot_bytes
 from segfeed.decode import read_image_and_size
 from segfeed.files import raw_bytes
 from segfeed.generator import DataGenerator
@@ -46,8 +46,6 @@ class Timing(NamedTuple):
         larger = min(side / wanted for side, wanted in zip(self.image, self.size, strict=True))
         if read > total / 2:
             return "Reading the files takes most of the time: copy them to a local disk, or pack them (segfeed pack)."
-        if decode.decode_image_png_u8 is None:
-            return "PNG is decoded slowly: pip install kornia-rs."
         if self.bytes_of_all > 2**30:
             return (
                 f"Keep what was decoded: all pairs take {self.bytes_of_all / 1e9:.1f} GB at this size. Give "
@@ -119,4 +117,4 @@ def bench(
         speeds.append(count / (time.perf_counter() - start))
     height, width = (int(side) for side in np.median(sides, axis=0))
     medians = {part: statistics.median(values) for part, values in seconds.items()}
-    return Timing(medians, speeds, count, size, (height, width), len(pairs) * (4 * size[0] * size[1] + 16))
+    return Timing(medians, speeds, count, size, (height, width), len(pairs) * slot_bytes(size))

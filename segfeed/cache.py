@@ -50,8 +50,7 @@ class PixelCache:
         self._arguments = pairs, size, memory, folder, settings
         self.pairs, self.size = pairs, size
         shapes = (*size, 3), (*size, 1)
-        bytes_each = sum(map(math.prod, shapes)) + 16  # two marks
-        fits = min(len(pairs), memory // bytes_each)
+        fits = min(len(pairs), memory // slot_bytes(size))
         self.path = (
             None if folder is None or fits == len(pairs) else Path(folder, f"{_key(pairs, size, settings)}.pixels")
         )
@@ -101,6 +100,11 @@ class PixelCache:
 
     def _mark(self, metadata: int, image: np.ndarray, mask: np.ndarray) -> int:
         return hash((metadata, 0 if self.path is None else zlib.crc32(mask.data, zlib.crc32(image.data))))
+
+
+def slot_bytes(size: tuple[int, int]) -> int:
+    """Bytes of memory for a pair of this (height, width): three channels, the mask, and two marks."""
+    return 4 * math.prod(size) + 16
 
 
 def _metadata(*files: str) -> int:

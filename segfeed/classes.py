@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from segfeed.errors import CommandError, DataError
-from segfeed.files import has_shards
+from segfeed.files import has_shards, table_text
 
 CLASSES_FILE, HEADER = "classes.csv", ["index", "name", "colour"]
 BACKGROUND, VOID = "background", "void"
@@ -87,13 +88,7 @@ def read_classes_table(path: str | Path) -> ClassTable:
     a name that is given twice, a colour that is not #rrggbb, an index 0 that is not background or an index 255 that
     is not void.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel begins a file with a mark
-            lines = list(csv.reader(file))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: no text in UTF-8. Save the table as CSV in UTF-8.") from None
+    lines = list(csv.reader(io.StringIO(table_text(path), newline="")))
     if not lines or lines[0] != HEADER:
         first = ",".join(lines[0]) if lines else ""
         raise DataError(f"{path}: the first line is {first!r}, expected index,name,colour. Add this header.")

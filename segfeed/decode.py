@@ -141,7 +141,7 @@ MOST_CORES = {"mono": 6, "rgb": 2, "rgba": 2}
 def _png_samples(data: bytes, header: Header) -> np.ndarray | None:
     """The samples of a PNG of 8 bits, upright, (H, W, C), in the order of the file: those of a palette are indices.
 
-    None where kornia-rs does not decode it: other decoders say why, or forgive what is damaged.
+    None where kornia-rs does not decode it, or would be slower: others do then, say what is wrong, or forgive it.
     """
     if decode_image_png_u8 is None or header.kind != "PNG" or header.bits != 8:
         return None

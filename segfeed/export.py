@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from segfeed.atomic import sync, write_json
+from segfeed.atomic import replace_folder, write_json
 from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.errors import CommandError, DataError, printable
 from segfeed.locks import lock_folder
@@ -38,7 +38,7 @@ class Format(NamedTuple):
     title: str
     name: str  # as `keras.Model.export` calls it
     file: str
-    packages: dict[str, str]  # that it needs besides TensorFlow: what is imported, and what is installed
+    packages: tuple[str, ...]  # that it needs besides TensorFlow
     load: Callable[[Path], Predict]
 
 
@@ -79,17 +79,10 @@ def _load_saved_model(path: Path) -> Predict:
 
 
 FORMATS = (
-    Format("SavedModel", "tf_saved_model", "saved_model", {}, _load_saved_model),
-    Format("LiteRT", "litert", "model.tflite", {}, _load_litert),
-    Format("ONNX", "onnx", "model.onnx", {name: name for name in ("tf2onnx", "onnx", "onnxruntime")}, _load_onnx),
+    Format("SavedModel", "tf_saved_model", "saved_model", (), _load_saved_model),
+    Format("LiteRT", "litert", "model.tflite", (), _load_litert),
+    Format("ONNX", "onnx", "model.onnx", ("tf2onnx", "onnx", "onnxruntime"), _load_onnx),
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="folder of a finished run of `segfeed train`")
-    add("output", type=Path, metavar="OUT", help="folder for the files; an earlier export there is replaced")
-    add("--images", type=Path, help="folder whose first 20 pictures are compared (default: noise)")
 
 
 def run(arguments: argparse.Namespace, words: str) -> int:
@@ -123,7 +116,7 @@ def run(arguments: argparse.Namespace, words: str) -> int:
             "files": {title: row for title, row in found.items() if row},
         }
         write_json(part / ABOUT, about)
-        _replace(output, part)
+        replace_folder(part, output)
     print(f"{output} holds {', '.join(row['file'] for row in found.values() if row)} and {ABOUT}.")
     return 0 if all(found.values()) else 1
 
@@ -162,7 +155,7 @@ def _make(
     one: Format, model: keras.Model, folder: Path, pictures: np.ndarray, expected: np.ndarray
 ) -> dict[str, Any] | None:
     """Write a file, load it, compare it and print a line; None if something of it is not possible."""
-    missing = [package for module, package in one.packages.items() if not _is_installed(module)]
+    missing = [package for package in one.packages if not _is_installed(package)]
     if missing:
         print(f"{one.title:10} was not made: pip install {' '.join(missing)}")
         return None
@@ -227,13 +220,3 @@ def _milliseconds(predict: Predict, pictures: np.ndarray) -> float:
         predict(picture[None])
         seconds.append(time.perf_counter() - start)
     return 1000 * float(np.median(seconds))
-
-
-def _replace(folder: Path, part: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(part, folder)
-    sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)

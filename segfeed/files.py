@@ -179,6 +179,16 @@ def raw_bytes(path: str | Path) -> bytes:
     return data if len(data) == status.st_size else Path(path).read_bytes()  # more than one call reads, or it grows
 
 
+def table_text(path: str | Path) -> str:
+    """The text of a CSV file, in UTF-8; DataError if it cannot be read. Spreadsheets begin a file with a mark."""
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: no text in UTF-8. Save the table as CSV in UTF-8.") from None
+
+
 def file_status(path: str) -> os.stat_result:
     """The status of a file, or of the shard that holds it; DataError if there is none."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from segfeed.decode import decode_rgb, decode_stored, palette_of, read_bytes, share_of_transparent
 from segfeed.errors import DataError, first_names, in_pixels
+from segfeed.files import table_text
 from segfeed.headers import Header, read_header
 
 MIN_SOFT_VALUES = 3  # so many different values between ground and object are a smoothed edge, fewer are something else
@@ -140,13 +142,7 @@ def read_colours(path: str | Path) -> Colours:
 
     Raises DataError for a file that cannot be read, a row of other content, and a colour of two classes.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel begins a file with a mark
-            rows = list(csv.reader(file))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: no text in UTF-8. Save the table as CSV in UTF-8.") from None
+    rows = list(csv.reader(io.StringIO(table_text(path), newline="")))
     table: dict[tuple[int, int, int], int] = {}
     for row in rows:
         values = [int(word) if word.strip().isdecimal() else 256 for word in row]

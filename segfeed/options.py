@@ -7,11 +7,9 @@ import csv
 import re
 from pathlib import Path
 
-from segfeed import export
 from segfeed.annotations.formats import FORMATS
 from segfeed.annotations.reader import as_label
 from segfeed.errors import DataError
-from segfeed.inference import command as predict
 from segfeed.masks import Colours, read_colours
 
 EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (findings,
@@ -43,8 +41,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_split(add("split", "Divide pictures into train, validation and test."))
     _add_check(add("check", "Check anyone's Keras Sequence for what fit relies on."))
     _add_train(add("train", "Train a U-Net; a run that was interrupted goes on."))
-    predict.add_arguments(add("predict", "Use a trained model on a folder of pictures."))
-    export.add_arguments(add("export", "Write a trained model as ONNX, LiteRT and SavedModel."))
+    _add_predict(add("predict", "Use a trained model on a folder of pictures."))
+    _add_export(add("export", "Write a trained model as ONNX, LiteRT and SavedModel."))
     _add_bench(add("bench", "Say where the time goes when your pairs are read."))
     _add_pack(add("pack", "Pack pairs into a few large files for shared storage."))
     return parser
@@ -151,6 +149,29 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default="10m",
         help="save within an epoch too, after so many steps, or so long, such as 90s, 10m, 2h",
     )
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="folder of a finished run of `segfeed train`")
+    add("images", type=Path, metavar="IMAGES", help="folder of the pictures")
+    add("output", type=Path, metavar="OUT", help="folder for the predictions; the same command goes on in it")
+    add("--model", type=Path, nargs="+", default=[], metavar="RUN", help="more runs: the mean of all is taken")
+    add("--tile", type=int, help="cut pictures into squares of this side in pixels (default: resize them whole)")
+    add("--overlap", type=float, default=0.25, help="share of a tile's side by which tiles overlap")
+    add("--tta", action="store_true", help="mean over the flips and turns of each picture, 8 of squares, else 4")
+    add("--threshold", type=float, help="probability from which on a pixel is the object (default: the run's)")
+    add("--min-area", type=int, default=1, help="smallest object in pixels; smaller ones become background")
+    add("--pixel-size", type=float, help="side of a pixel in mm, for areas in mm²")
+    add("--probabilities", action="store_true", help="store them too: 16-bit PNG, or npz of several classes")
+    add("--batch", type=int, help="images that the model takes at once (default: by their size)")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="folder of a finished run of `segfeed train`")
+    add("output", type=Path, metavar="OUT", help="folder for the files; an earlier export there is replaced")
+    add("--images", type=Path, help="folder whose first 20 pictures are compared (default: noise)")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:

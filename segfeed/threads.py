@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -35,3 +37,14 @@ class Threads(ThreadPoolExecutor):
         except Exception as error:
             done.set_exception(error)
         return done
+
+
+def map_in_order(name: str, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """What `function` returns for each item, in order, from one thread a core, each of which takes 16 at a time."""
+    parts = [items[start : start + 16] for start in range(0, len(items), 16)]
+    pool = Threads(name)
+    try:
+        for results in pool.map(lambda part: [function(item) for item in part], parts):
+            yield from results
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-from segfeed import decode
 from segfeed.__main__ import main
 from segfeed.bench import PARTS, Timing, bench
 from segfeed.classes import find_classes_table
@@ -28,11 +27,6 @@ def timing(**changes):
 )
 def test_the_advice_is_about_what_costs_most(changes, words):
     assert words in timing(**changes).advice
-
-
-def test_a_missing_decoder_is_named(monkeypatch):
-    monkeypatch.setattr(decode, "decode_image_png_u8", None)
-    assert timing().advice == "PNG is decoded slowly: pip install kornia-rs."
 
 
 def test_the_report_gives_the_parts_the_limit_and_the_wait(monkeypatch):

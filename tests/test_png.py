@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_files import chunk
 from test_mutated import cut, cut_out, flip, flip_start, lie, repeat
 
@@ -113,3 +114,16 @@ def test_the_same_pixels_and_verdicts_without_the_fast_decoder(tmp_path, monkeyp
             monkeypatch.setattr(decode, "decode_image_png_u8", None)
             assert with_it == verdict(read, path), path
     assert used > count / 10  # else this would compare one way with itself
+
+
+@pytest.mark.parametrize(("colour", "most"), [(0, 6), (3, 6), (2, 2), (6, 2)])
+def test_where_opencv_is_faster_on_all_cores_it_decodes(tmp_path, monkeypatch, colour, most):
+    mode, pixels = {0: "L", 3: "P", 2: "RGB", 6: "RGBA"}[colour], np.zeros((4, 5, 4), np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png", bits=8)
+    called, fast = [], decode.decode_image_png_u8
+    monkeypatch.setattr(decode, "decode_image_png_u8", lambda *given: called.append(given) or fast(*given))
+    for cores in (most, most + 1):
+        monkeypatch.setattr(decode, "CORES", cores)
+        verdict(read_mask, tmp_path / "a.png")
+        assert bool(called) == (cores == most)
+        called.clear()

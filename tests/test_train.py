@@ -311,13 +311,15 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, raising, capsys
     assert_same(tmp_path / "runs" / "coloured", tmp_path / "cut")
 
 
-def test_the_table_beside_the_masks_says_the_classes_and_their_names(photos, tmp_path, capsys):
+def test_the_table_beside_the_masks_says_the_classes_and_their_names(photos, tmp_path, raising):
+    """As it is when the training begins: what somebody writes into it meanwhile does not cost the results."""
     shutil.copytree(photos, tmp_path / "photos")
     for path in (tmp_path / "photos" / "masks").iterdir():
         mask = np.where(np.array(Image.open(path)) > 0, np.uint8(2), np.uint8(1))
         mask[:4], mask[30:] = 0, 255
         Image.fromarray(mask).save(path)
     write_classes_table(tmp_path / "photos" / "masks" / "classes.csv", make_class_table(["hand", "coin"], void=True))
+    raising(1, lambda: (tmp_path / "photos" / "masks" / "classes.csv").write_text("no table"))
     assert main(command(tmp_path / "photos", tmp_path / "run", 1)) == 0
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["options"]["classes"] == 3 and run["options"]["ignore"] == 255

@@ -23,7 +23,7 @@ from segfeed.decode import read_bytes, upright
 from segfeed.errors import DataError, printable
 from segfeed.files import stem_of
 from segfeed.headers import Header, read_header, upright_size
-from segfeed.threads import Threads
+from segfeed.threads import map_in_order
 
 
 class Drawing(NamedTuple):
@@ -103,7 +103,8 @@ def draw_masks(
         check_order(annotated, drawing.order, table)
         table = with_void(table) if drawing.void_border else table
         drawer = Drawer(drawing, table, indices, folder)
-        for findings, counted in tqdm(drawer.draw_all(jobs), "draw", len(jobs), unit="mask", disable=not progress):
+        drawn = map_in_order("masks", drawer.draw, jobs)
+        for findings, counted in tqdm(drawn, "draw", len(jobs), unit="mask", disable=not progress):
             problems.extend(findings)
             counts += counted
         problems.stop_if_any()
@@ -143,16 +144,6 @@ class Drawer(NamedTuple):
     table: ClassTable
     indices: Mapping[str | int, int]
     folder: Path
-
-    def draw_all(self, jobs: Sequence[Job]) -> Iterator[tuple[Findings, np.ndarray]]:
-        """What was found and counted for each mask, in order, from one thread a core."""
-        parts = [jobs[start : start + 16] for start in range(0, len(jobs), 16)]
-        pool = Threads("masks")
-        try:
-            for results in pool.map(lambda part: [self.draw(job) for job in part], parts):
-                yield from results
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def draw(self, job: Job) -> tuple[Findings, np.ndarray]:
         """Write a mask; what was found, and for each index the shapes, whether the mask has it, and the pixels."""

@@ -17,7 +17,7 @@ from segfeed.errors import DataError
 from segfeed.masks import Colours
 from segfeed.near_duplicates import HASH_BITS, HASH_WORDS, find_alike
 from segfeed.pairing import as_list, cut_zeros, stem_of_id
-from segfeed.threads import Threads
+from segfeed.threads import map_in_order
 
 RARE_IN_IMAGES, RARE_IN_PIXELS = 0.05, 0.01  # a class below either share is a finding
 ENOUGH_MASKS = 5  # below this number a mask is not compared with the others
@@ -70,7 +70,7 @@ def audit(
         raise DataError(f"nothing to look at: {imgs_dir} and {masks_dir} hold no file. Check the folders' names.")
     inspector = PairInspector(Path(imgs_dir), Path(masks_dir), n_classes, colours, ignore, size)
     folder = FolderSummary(len(names), max(2, n_classes))
-    summaries = inspect_in_threads(inspector, names)
+    summaries = map_in_order("audit", inspector.inspect, names)
     for number, pair in enumerate(tqdm(summaries, "audit", len(names), unit="pair", disable=not progress)):
         watch()
         report += pair.findings
@@ -179,14 +179,3 @@ def _in_two_splits(
                 reported.add(number)
                 measured = f"in {other_split}; {bits} of {HASH_BITS} bits differ from {names[twin][1]} in {split}"
                 yield finding("same picture in two splits", names[number][0], measured)
-
-
-def inspect_in_threads(inspector: PairInspector, names: list[Names]) -> Iterator[PairSummary]:
-    """The summaries of all pairs, in order, from one thread a core."""
-    parts = [names[start : start + 16] for start in range(0, len(names), 16)]
-    pool = Threads("audit")
-    try:
-        for summaries in pool.map(lambda part: [inspector.inspect(one) for one in part], parts):
-            yield from summaries
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -1,29 +1,12 @@
-"""`segfeed predict`: what it is told, and what it does."""
+"""`segfeed predict`: its arguments checked, and Keras set as it needs."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.errors import CommandError
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="folder of a finished run of `segfeed train`")
-    add("images", type=Path, metavar="IMAGES", help="folder of the pictures")
-    add("output", type=Path, metavar="OUT", help="folder for the predictions; the same command goes on in it")
-    add("--model", type=Path, nargs="+", default=[], metavar="RUN", help="more runs: the mean of all is taken")
-    add("--tile", type=int, help="cut pictures into squares of this side in pixels (default: resize them whole)")
-    add("--overlap", type=float, default=0.25, help="share of a tile's side by which tiles overlap")
-    add("--tta", action="store_true", help="mean over the flips and turns of each picture, 8 of squares, else 4")
-    add("--threshold", type=float, help="probability from which on a pixel is the object (default: the run's)")
-    add("--min-area", type=int, default=1, help="smallest object in pixels; smaller ones become background")
-    add("--pixel-size", type=float, help="side of a pixel in mm, for areas in mm²")
-    add("--probabilities", action="store_true", help="store them too: 16-bit PNG, or npz of several classes")
-    add("--batch", type=int, help="images that the model takes at once (default: by their size)")
 
 
 def run(arguments: argparse.Namespace, words: str) -> int:

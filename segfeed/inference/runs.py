@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from segfeed.classes import colour_of
 from segfeed.errors import CommandError
 from segfeed.inference.results import Category
 
@@ -83,11 +84,9 @@ def _described(content: dict[str, Any]) -> About:
 
 def _described_by_options(content: dict[str, Any]) -> About:
     """Of a run that was written before its model held the preprocessing."""
-    from segfeed.plots import COLOURS
-
     options = content["options"]
     height, width = options["size"]
-    colours = {index: rgb(COLOURS[(index - 1) % len(COLOURS)]) for index in range(1, max(2, options["classes"]))}
+    colours = {index: rgb(colour_of(index)) for index in range(1, max(2, options["classes"]))}
     for *colour, index in reversed(options.get("colours") or []):
         colours[index] = tuple(colour)
     categories = [Category(name, colours.get(index, (0, 0, 0))) for index, name in enumerate(content["scores"])]

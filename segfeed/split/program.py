@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from segfeed.audit import FATAL_FINDINGS
-from segfeed.audit.folder import inspect_in_threads
 from segfeed.audit.pixels import PairInspector, PairSummary
 from segfeed.classes import class_options
 from segfeed.decode import read_bytes
@@ -22,6 +21,7 @@ from segfeed.near_duplicates import join_alike
 from segfeed.pairing import find_images, find_pairs
 from segfeed.split.stratify import split_groups
 from segfeed.split.tables import groups_by_name, groups_by_table, refuse_to_overwrite, write_split_file
+from segfeed.threads import map_in_order
 
 
 def split(arguments: argparse.Namespace) -> None:
@@ -91,10 +91,8 @@ def _inspect(
     folders, colours = (arguments.images, arguments.masks or arguments.images), arguments.colours
     n_classes = max(n_classes, 1 + max((n for n in (colours or {}).values() if n != ignore), default=0))
     inspector = PairInspector(*folders, n_classes, colours, ignore, None)
-    bar = tqdm(
-        inspect_in_threads(inspector, names), "look", len(names), unit="picture", disable=not sys.stderr.isatty()
-    )
-    looks = list(bar)
+    seen = map_in_order("split", inspector.inspect, names)
+    looks = list(tqdm(seen, "look", len(names), unit="picture", disable=not sys.stderr.isatty()))
     if fatal := [finding for look in looks for finding in look.findings if finding.kind in FATAL_FINDINGS]:
         first = fatal[0]
         options = " Check --classes, --colours and --ignore too." if arguments.masks else ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from segfeed.atomic import write_atomically
 from segfeed.errors import DataError, first_names
+from segfeed.files import table_text
 from segfeed.pairing import cut_zeros, stem_of_id
 
 PARTS = ("train", "validation", "test")
@@ -108,12 +109,7 @@ def groups_by_table(stems: Sequence[str], path: Path, imgs_dir: Path, files: Map
 
 def _read_rows(path: str | Path, *columns: str) -> list[tuple[int, str, str]]:
     """The line and the cells of two columns; DataError unless each row has both."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}). Check the path.") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: no text in UTF-8. Save it in the spreadsheet as CSV UTF-8.") from None
+    text = table_text(path)
     separator = max(",;\t", key=(text.splitlines() or [""])[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import zipfile
@@ -18,7 +17,7 @@ from typing import Any
 
 import keras
 
-from segfeed.atomic import sync, write_atomically, write_json
+from segfeed.atomic import replace_folder, write_atomically, write_json
 from segfeed.errors import CommandError, DataError, printable
 from segfeed.files import raw_bytes
 
@@ -59,17 +58,12 @@ class RunCheckpoint:
     def begin(cls, output: Path, content: dict[str, Any], model: keras.Model) -> RunCheckpoint:
         """Make the folder of a new run, in place of an old one, once its first model is saved."""
         place = output.resolve()  # a link stays, and its target is replaced
-        part, old = (place.with_name(f".{place.name}.{name}") for name in ("part", "old"))
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
+        part = place.with_name(f".{place.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
         (part / "checkpoints").mkdir(parents=True)
         content |= {"history": [], "best": None, "seconds": 0.0}
         cls(part, content).save(model, 0)
-        if place.exists():
-            os.replace(place, old)
-        os.replace(part, place)
-        sync(place.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(part, place)
         return cls(output, content)
 
     def save(

@@ -27,6 +27,7 @@ class Data(NamedTuple):
     train: DataGenerator | ShardedBatches
     validation: DataGenerator | ShardedBatches
     test: DataGenerator | None
+    class_names: dict[int, str]  # as the classes.csv of the masks says
 
 
 def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) -> None:
@@ -95,10 +96,11 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
 
     test = DataGenerator(test_ids, shuffle=False, **common) if test_ids else None
+    _, _, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
     return (
-        Data(train(), validation(), test)
+        Data(train(), validation(), test, names)
         if replicas is None
-        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas), test)
+        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas), test, names)
     )
 
 

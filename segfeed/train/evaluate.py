@@ -16,7 +16,6 @@ import segmentation_models as sm
 import tensorflow as tf
 
 from segfeed.atomic import write_atomically, write_json
-from segfeed.classes import class_options
 from segfeed.distributed.replicas import ShardedBatches
 from segfeed.errors import CommandError
 from segfeed.generator import DataGenerator
@@ -40,8 +39,7 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
     write_atomically(output / "best.keras", checkpoint.load("best").save)
     model = keras.models.load_model(output / "best.keras", safe_mode=True)
     names = ["ground", "object"] if arguments.classes == 1 else [f"class {n}" for n in range(arguments.classes)]
-    _, _, given = class_options(arguments.masks, arguments.classes, arguments.ignore)
-    names = [given.get(index, name) for index, name in enumerate(names)]
+    names = [data.class_names.get(index, name) for index, name in enumerate(names)]
     missing: dict[str, str] = {}
     words = [f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(validation.pairs)} "
              "validation images, which chose it (so new images will do a little worse):"]  # fmt: skip
