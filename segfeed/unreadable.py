@@ -44,6 +44,7 @@ OTHER_CONTENTS = (  # where, how it begins, what it is, and the cure
     (0, b"<", "text, perhaps a web page or SVG, and no pixels", "Download the picture itself, or convert it to PNG."),
     (0, b"{", "text (JSON), and no pixels", "Move it out of this folder."),
 )
+OPENCV_NO_MEMORY = -4  # cv2.Error.StsNoMem
 OTHER_JPEG = {  # the second byte of the marker that begins a frame, as in ITU-T T.81, and T.87 for F7
     0xC3: "lossless",
     **dict.fromkeys((0xC5, 0xC6, 0xC7), "hierarchical"),
@@ -63,7 +64,12 @@ def decode_or_raise(path: str | Path, data: bytes, read: Callable[[], T | None])
         found = None
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error} {SMALLER}", "decompression bomb") from error
-    except Exception as error:  # a damaged file makes decoders raise anything, struct.error and MemoryError included
+    except Exception as error:  # a damaged file makes decoders raise anything, struct.error included
+        if isinstance(error, MemoryError) or getattr(error, "code", None) == OPENCV_NO_MEMORY:
+            raise DataError(
+                f"{path}: too little memory to decode it. Close other programs, or cut the picture into tiles; "
+                f"if the file is small, copy it again from its source."
+            ) from error
         raise _not_decoded(path, data, f"cannot be decoded ({error})") from error
     if found is None:
         raise _not_decoded(path, data, f"not an image that can be decoded (it begins with {data[:4]!r})")
