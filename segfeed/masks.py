@@ -126,7 +126,11 @@ def _transparent(path: str | Path, share: float) -> DataError:
 
 def colour_codes(rgb: np.ndarray) -> np.ndarray:
     """Each colour, RGB on the last axis, as one number 0xRRGGBB."""
-    return rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    codes = rgb[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= rgb[..., channel]
+    return codes
 
 
 def classes_of_colours(codes: np.ndarray, colours: Colours) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -114,7 +115,7 @@ class PairInspector(NamedTuple):
         if unexpected:
             kind = "soft edges" if self.n_classes == 1 and len(unexpected) >= MIN_SOFT_VALUES else "unknown value"
             kind = "mask saved as JPEG" if header.kind == "JPEG" else kind
-            report(kind, _most_frequent(np.where(np.isin(mask, unexpected), mask.astype(int), -1), str))
+            report(kind, _most_frequent(np.where(np.isin(mask, unexpected), mask.astype(np.int16), -1), str))
             return None
         if self.n_classes == 1:
             if pixels[1] and pixels[255]:
@@ -177,7 +178,10 @@ def _inspect_jpeg(path: str, data: bytes, header: Header, report: Reporter) -> t
 def _inspect_other(path: str, data: bytes, header: Header, report: Reporter) -> tuple[np.ndarray, bool]:
     pixels = decode_image(path, data, header)
     if header.palette:
-        report("palette image", f"{len(np.unique(pixels.reshape(-1, 3), axis=0))} colours")
+        used = np.zeros(1 << 24, bool)
+        for row in pixels:  # of 100 megapixels at once numpy would make gigabytes
+            used[colour_codes(row)] = True
+        report("palette image", f"{np.count_nonzero(used)} colours")
     if header.alpha:
         report("image with alpha", "all of it is opaque")
     return pixels, bool((pixels == pixels[..., :1]).all())
@@ -210,9 +214,11 @@ def _rgb_of(code: int) -> str:
 
 def _most_frequent(values: np.ndarray, name: Callable[[int], str]) -> str:
     """The most frequent of some pixels' values, those below 0 left out, and where it comes first."""
-    places = np.flatnonzero(values >= 0)
-    found, first, counts = np.unique(values.ravel()[places], return_index=True, return_counts=True)
-    most = counts.argmax()
-    row, column = divmod(int(places[first[most]]), values.shape[1])
-    more = f"; {len(found) - 1} more, {in_pixels(counts.sum() - counts[most])}" if len(found) > 1 else ""
-    return f"{name(int(found[most]))} in {in_pixels(counts[most])}, the first at row {row}, column {column}{more}"
+    counts: Counter[int] = Counter()
+    for row in values:
+        found, times = np.unique(row[row >= 0], return_counts=True)
+        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    most = max(sorted(counts), key=counts.__getitem__)
+    row, column = divmod(int((values == most).argmax()), values.shape[1])
+    more = f"; {len(counts) - 1} more, {in_pixels(counts.total() - counts[most])}" if len(counts) > 1 else ""
+    return f"{name(most)} in {in_pixels(counts[most])}, the first at row {row}, column {column}{more}"
