@@ -307,9 +307,10 @@ def test_a_worker_that_never_comes_is_named():
     assert "no other machine can reach" not in str(caught.value)
 
 
-@pytest.mark.parametrize("again", [0, 1])
-@pytest.mark.parametrize("told", [True, False], ids=["interrupted", "killed"])
-def test_a_worker_that_is_started_again_while_another_is_awaited_meets_all(again, told):
+@pytest.mark.parametrize(("again", "told", "early"), [  # told the others that it stops; back before that was noticed
+    (0, True, False), (1, False, False), (0, False, True), (1, True, True),
+])  # fmt: skip
+def test_a_worker_that_is_started_again_while_another_is_awaited_meets_all(again, told, early):
     addresses = [f"localhost:{port}" for port in free_ports(3)]
 
     def enter(workers):
@@ -319,22 +320,36 @@ def test_a_worker_that_is_started_again_while_another_is_awaited_meets_all(again
     def start(rank, number=1):
         return Workers(ClusterSpec(addresses, rank), {"start": number}, LONG)
 
-    patient, first = start(1 - again), start(again)
+    def until(condition):
+        end = time.monotonic() + LONG
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    patient, first, second = start(1 - again), start(again), start(again, 2)
+    meeting, may_miss = patient._rendezvous, threading.Event()
+    forget = meeting._forget_the_stopped
+    meeting._forget_the_stopped = lambda: None if early and not may_miss.is_set() else forget()
     with ThreadPoolExecutor(4) as pool:
         waits, stops = (
             pool.submit(enter, patient),
             pool.submit(enter if told else lambda one: one._rendezvous.meet(), first),
         )
-        other, end = patient._rendezvous, time.monotonic() + LONG
-        while not (again in other._came and again in other._visited):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(lambda: again in meeting._came and again in meeting._visited)
+        came = meeting._came[again]
         with first._rendezvous._changed:
             first._rendezvous._error = WorkerError("out of battery")
             first._rendezvous._changed.notify_all()
         assert "out of battery" in str(stops.exception())
         first._rendezvous.close()
-        calls = [waits, pool.submit(enter, start(again, 2)), pool.submit(enter, start(2))]
+        calls = [waits, pool.submit(enter, second)]
+        if early:
+            until(lambda: meeting._came[again] is not came)
+            came = meeting._came[again]
+            may_miss.set()
+            until(lambda: 1 - again in second._rendezvous._came)
+            assert meeting._came[again] is came, "it is no worker that stopped"
+        calls.append(pool.submit(enter, start(2)))
         infos = [1, 1, 1]
         infos[again] = 2
         assert [call.result() for call in calls] == [infos] * 3

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any
 
-HELLO = b"segfeed1"  # how each side begins
+HELLO = b"segfeed2"  # how each side begins
 NONCE, TAG = 32, 32  # bytes
 GONE_AFTER = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}  # 30 s + 6 × 10 s
 

@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -39,6 +40,8 @@ class Rendezvous:
         self._listeners: list[socket.socket] = []
         self._accepting: list[threading.Thread] = []
         self._visitors: dict[socket.socket, None] = {}  # that have proved nothing yet, the oldest first
+        self._life = secrets.token_hex(8)  # tells a worker from the one that was started again in its place
+        self._lives: dict[Channel, str] = {}  # that of the worker at the other end
         self._came: dict[int, Channel] = {}
         self._visited: dict[int, Channel] = {}
         self._problems: dict[int, str] = {}
@@ -63,7 +66,7 @@ class Rendezvous:
             self._start(self._listen)
         waiting = Waiting()
         with self._changed:
-            while missing := [rank for rank in others if rank not in self._came or rank not in self._visited]:
+            while missing := [rank for rank in others if not self._has_met(rank)]:
                 if self._error:
                     raise self._error
                 self._forget_the_stopped()
@@ -72,11 +75,16 @@ class Rendezvous:
                 waiting.say(self._named(missing))
                 self._changed.wait(min(1, max(0, self.until - time.monotonic())))
 
+    def _has_met(self, rank: int) -> bool:
+        """Whether it came and was visited, and is the same at both ends."""
+        channels = self._came.get(rank), self._visited.get(rank)
+        return None not in channels and len({self._lives[channel] for channel in channels if channel}) == 1
+
     def _forget_the_stopped(self) -> None:
         """Visit them anew, and let them come anew: where this worker visits, nothing is said before all have met."""
-        for rank in [rank for rank, channel in self._visited.items() if channel.has_news()]:
+        for rank, visited in [item for item in self._visited.items() if item[1].has_news()]:
             for channels in (self._came, self._visited):
-                if rank in channels:
+                if rank in channels and self._lives[channels[rank]] == self._lives[visited]:
                     channels.pop(rank).connection.close()
             self._start(self._visit, rank)
 
@@ -131,11 +139,11 @@ class Rendezvous:
         thread.start()
         return thread
 
-    def _add(self, channels: dict[int, Channel], rank: int, channel: Channel) -> bool:
+    def _add(self, channels: dict[int, Channel], rank: int, channel: Channel, life: str) -> bool:
         """Whether the worker is taken up, which it is not after the end."""
         with self._changed:
             if not self._ended:
-                channels[rank] = channel
+                channels[rank], self._lives[channel] = channel, life
                 self._changed.notify_all()
             return not self._ended
 
@@ -194,12 +202,12 @@ class Rendezvous:
         try:
             channel = Channel(visitor, self._key, False, min(self.until, time.monotonic() + VISIT))
             try:
-                rank = channel.receive(16)
+                rank, life = channel.receive(64)
             except WrongKeyError:
                 self._refused = f" A visitor from {host} was refused: it has another TF_CONFIG or SEGFEED_SECRET."
                 return channel.refuse()
-            channel.send(self._rank)
-            stays = self._add(self._came, rank, channel)
+            channel.send([self._rank, self._life])
+            stays = self._add(self._came, rank, channel, life)
         except (OSError, ValueError):
             pass  # no worker, or one that will come again
         finally:
@@ -224,11 +232,12 @@ class Rendezvous:
                 if connection.getsockname() == connection.getpeername():  # where nobody listens yet, on this machine
                     raise ConnectionRefusedError("the connection has reached itself")
                 channel = Channel(connection, self._key, True, min(self.until, time.monotonic() + VISIT))
-                channel.send(self._rank)
-                if (answered := channel.receive(16)) != rank:
+                channel.send([self._rank, self._life])
+                answered, life = channel.receive(64)
+                if answered != rank:
                     raise WorkerError(f"at {address} worker {answered} answers and not {rank}: correct TF_CONFIG.")
                 self._problems[rank] = ": it answers, and does not connect to this worker"
-                stays = self._add(self._visited, rank, channel)
+                stays = self._add(self._visited, rank, channel, life)
                 return
             except OSError as error:
                 self._problems[rank] = f": {error}"
