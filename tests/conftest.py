@@ -42,12 +42,28 @@ def pytest_terminal_summary(terminalreporter):
 
 
 LONG_NOTEBOOKS = ("06", "07", "08")  # they train many models, several processes, and the Keras of 2019: minutes each
+LONGEST = [
+    "test_workers.py",
+    "test_train.py",
+    "06",
+    "07",
+    "08",
+    "03",
+    "test_lab.py",
+    "test_slides.py",
+    "test_notebooks.py",
+]
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.suffix == ".ipynb" and item.path.name.startswith(LONG_NOTEBOOKS):
             item.add_marker(pytest.mark.long)
+
+    def place(item):
+        return next((n for n, name in enumerate(LONGEST) if item.path.name.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)  # what takes longest first, so that both processes end together
 
 
 settings.register_profile("course", deadline=None, derandomize=True, max_examples=40)

@@ -29,6 +29,8 @@ import notebooks as tool  # noqa: E402
 PATHS = tool.NOTEBOOKS
 TAGS = {"setup", "exercise", "check", "rejoin", "nbval-ignore-output", "raises-exception", "nbval-check-output"}
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+LATER = [pytest.param(path, marks=pytest.mark.long) for path in PATHS[5:]]  # long themselves
+each_with_long_ones_later = pytest.mark.parametrize("path", PATHS[:5] + LATER, ids=lambda path: path.stem)
 
 
 def cells(path, kind="code"):
@@ -426,7 +428,7 @@ WRONG = [
 ]
 
 
-@each_notebook
+@each_with_long_ones_later
 def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
     namespace = prepared(path)
     assert all(said.startswith("Not tried yet") for said in answers(path, dict(namespace), ""))
@@ -435,7 +437,7 @@ def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
     assert all(said.startswith("Right") and "but" not in said for said in right), right
 
 
-@each_notebook
+@each_with_long_ones_later
 def test_checks_name_the_mistake(path):
     namespace = prepared(path)
     for notebook, exercise, source, words in WRONG:
@@ -655,6 +657,7 @@ def test_a_check_says_that_the_answer_is_one_of_before():
         assert run(checks[0])[0].startswith("Right")
 
 
+@pytest.mark.long
 def test_nbval_sees_a_change(tmp_path):
     """Strict nbval must be red for another output, for an exception that no longer comes, and for another one."""
     (tmp_path / "none.ini").write_text("[pytest]")

@@ -240,6 +240,7 @@ def test_set_up_runs_once_and_heals_itself(course):
     assert not (course / "setup.log").exists()
 
 
+@pytest.mark.long
 def test_a_set_up_that_fails_says_so_and_is_not_taken_for_done(course):
     (course / "requirements.txt").write_text("no-such-package @ file:///nowhere.whl\n")
     command = [sys.executable, course / "tools" / "bootstrap.py"]

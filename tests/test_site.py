@@ -139,6 +139,7 @@ BROKEN = {
 BROKEN_IN_A_NOTEBOOK = {"[no heading](#No:-where)": "'no-where'", "[no file](02_two.ipynb)": "02_two.ipynb"}
 
 
+@pytest.mark.long
 def test_a_broken_link_stops_the_build(build, tmp_path):
     sound = build(tiny_course(tmp_path), tmp_path / "site")
     assert sound.returncode == 0 and not sound.stderr

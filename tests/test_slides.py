@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.site
+pytestmark = [pytest.mark.site, pytest.mark.long]  # of the same cells as the pages of the site
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-FIRST, *REST = NOTEBOOKS
-EACH = [FIRST, *(pytest.param(path, marks=pytest.mark.long) for path in REST)]
 
 
-@pytest.fixture(scope="module", params=EACH, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request):
     return request.param
 

@@ -329,7 +329,7 @@ def test_the_table_beside_the_masks_says_the_classes_and_their_names(photos, tmp
 # --- It survives -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photos, whole, tmp_path, raising, capsys):
     words = command(photos, tmp_path / "run")
     before = signal.getsignal(signal.SIGINT)  # a shell that starts the tests with & lets them ignore it
@@ -349,7 +349,8 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
 
 
 @pytest.mark.parametrize(
-    ("engine", "batch"), [("fit", 2), pytest.param("fit", 5, marks=pytest.mark.long), ("strategy", 2)]
+    ("engine", "batch"),
+    [("fit", 2), pytest.param("fit", 5, marks=pytest.mark.long), pytest.param("strategy", 2, marks=pytest.mark.long)],
 )
 def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypatch, raising, capsys):
     """9 images in batches of 2 are 5 steps an epoch, and in batches of 5 they are 2; each but the last is saved."""
@@ -885,7 +886,7 @@ def test_what_others_lay_beside_the_models_stays(photos, whole, tmp_path, capsys
     assert found == others | {".ipynb_checkpoints", "state.json", state["file"], state["best"]["file"]}
 
 
-@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("there", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_an_output_that_is_a_link_stays_one(there, photos, tmp_path):
     """The large disk is often reached by a link."""
     disk = tmp_path / "disk"
