@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import keras
 import numpy as np
 
+from segfeed.counts import count_pixels
+from segfeed.scores import iou_and_baseline
+
 if TYPE_CHECKING:
     from segfeed.generator import DataGenerator
 
@@ -31,27 +34,8 @@ def iou_per_class(model: keras.Model, generator: DataGenerator, names: Sequence[
     """
     if len(names) != max(2, generator.n_classes):
         raise ValueError(f"{len(names)} names for {max(2, generator.n_classes)} classes: {', '.join(names)}.")
-
-    def metric(index: int) -> keras.metrics.IoU:
-        if generator.n_classes == 1:
-            return keras.metrics.BinaryIoU([index])
-        return keras.metrics.OneHotIoU(generator.n_classes, [index])
-
-    scores = [metric(index) for index in range(len(names))]
-    baselines = [metric(index) for index in range(len(names))]
-    for images, masks, *weights in generator:
-        predicted = model.predict_on_batch(images)
-        known = weights[0] > 0 if weights else None
-        ground = np.zeros_like(masks)
-        if generator.n_classes > 1:
-            ground[..., 0] = 1
-        for score, baseline in zip(scores, baselines, strict=True):
-            score.update_state(masks, predicted, known)
-            baseline.update_state(masks, ground, known)
-    return [
-        ClassScore(name, float(score.result()), float(baseline.result()))
-        for name, score, baseline in zip(names, scores, baselines, strict=True)
-    ]
+    pixels = count_pixels(model, generator).pixels.sum(axis=0)
+    return [ClassScore(*one) for one in zip(names, *np.nan_to_num(iou_and_baseline(pixels)).tolist(), strict=True)]
 
 
 def make_iou(n_classes: int) -> keras.metrics.Metric:

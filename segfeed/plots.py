@@ -13,16 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries, mark_boundaries
 
 from segfeed.classes import COLOURS
+from segfeed.counts import Counts, count_pixels, predicted_picture
 from segfeed.decode import read_image
 from segfeed.errors import printable
 from segfeed.masks import mask_classes
-from segfeed.pairing import Pair
 from segfeed.transforms import resize_image
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _share(mask: np.ndarray, ignore: int | None = None) -> float:
     return float(np.mean(mask_classes(mask, ignore) > 0))
 
 
-def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.ndarray]:
+def make_panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(width * columns, (width + 0.3) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -89,25 +90,29 @@ def _panels(rows: int, columns: int, width: float = 2.4) -> tuple[Figure, np.nda
     return figure, axes
 
 
-def _set_title(axis: Axes, title: str) -> None:
-    """Show a title letter by letter, no wider than its column: `$` begins no formula.
+def set_title(axis: Axes, title: str) -> None:
+    """Show a title letter by letter, no wider than its column. Of a title that is too long both ends stay."""
+    room = 0.95 * axis.figure.bbox.width / axis.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    set_words(axis.title, title, room)
 
-    What the usual font lacks comes from another; what no font has, by its number, as in \\ub3d9. Of a title that
-    is too long both ends stay.
+
+def set_words(words: Text, text: str, room: float) -> None:
+    """Show a text letter by letter, in at most `room` pixels: `$` begins no formula.
+
+    What the usual font lacks comes from another; what no font has, by its number, as in \\ub3d9.
     """
-    usual, others, shown = axis.title.get_fontfamily(), list[str](), ""
-    for character in printable(title):
+    usual, others, shown = words.get_fontfamily(), list[str](), ""
+    for character in printable(text):
         if not any(_has(family, character) for family in usual + others):
             family = _family_with(character)
             others += [family] if family else []
             character = character if family else character.encode("unicode_escape").decode()
         shown += character
-    axis.set_title(shown, parse_math=False, family=usual + others)
-    room = 0.95 * axis.figure.bbox.width / axis.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    words.set(text=shown, parse_math=False, family=usual + others)
     for kept in range(len(shown) - 1, 1, -1):
-        if axis.title.get_window_extent().width <= room:
+        if words.get_window_extent().width <= room:
             break
-        axis.title.set_text(f"{shown[: kept - kept // 2]}…{shown[-(kept // 2) :]}")
+        words.set_text(f"{shown[: kept - kept // 2]}…{shown[-(kept // 2) :]}")
 
 
 def _has(family: str, character: str) -> bool:
@@ -134,11 +139,11 @@ def _family_with(character: str) -> str | None:
 def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair", ignore: int | None = None) -> DescribedFigure:
     """Show image, mask and overlay side by side. Shapes, and `ignore`, as in `overlay`."""
     name = printable(name)
-    figure, axes = _panels(1, 3)
+    figure, axes = make_panels(1, 3)
     panels = {"image": image, "mask": mask_classes(mask, ignore), "overlay": overlay(image, mask, ignore)}
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
         axis.imshow(panel, cmap="gray", interpolation="nearest", vmin=0, vmax=max(1, panel.max()))
-        _set_title(axis, f"{name}: {title}")
+        set_title(axis, f"{name}: {title}")
     height, width = image.shape[:2]
     return DescribedFigure(figure, f"{name}: {height}×{width} pixels, {_share(mask, ignore):.1%} of them in the mask")
 
@@ -146,10 +151,10 @@ def plot_pair(image: np.ndarray, mask: np.ndarray, name: str = "pair", ignore: i
 def plot_batch(images: np.ndarray, masks: np.ndarray | None, names: Sequence[str], columns: int = 4) -> DescribedFigure:
     """Show a batch, images (B, H, W, C), one panel each, under its masks (B, H, W, 1 or n) if there are any."""
     names = [printable(name) for name in names]
-    figure, axes = _panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
+    figure, axes = make_panels(-(-len(images) // columns), min(columns, len(images)), width=1.9)
     for index, (axis, name) in enumerate(zip(axes.flat, names, strict=False)):
         axis.imshow(images[index] if masks is None else overlay(images[index], masks[index]))
-        _set_title(axis, name)
+        set_title(axis, name)
     if masks is None:
         means = [
             f"{name} {np.array2string(np.mean(image, (0, 1)), precision=0)}"
@@ -172,36 +177,33 @@ def plot_history(history: dict[str, list[float]]) -> DescribedFigure:
             axis.legend()
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.set(xlabel="epoch", ylim=(0, None))
-        _set_title(axis, name)
+        set_title(axis, name)
     ends = ", ".join(f"{name} {values[-1]:.3g}" for name, values in history.items())
     return DescribedFigure(figure, f"After {len(epochs)} epochs: {ends}")
 
 
-def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 3) -> DescribedFigure:
+def plot_predictions(
+    model: keras.Model, generator: DataGenerator, count: int = 3, counts: Counts | None = None
+) -> DescribedFigure:
     """Show the `count` worst and the `count` best predictions by their own IoU, worst first.
 
     Above the mask, below what the model says. Pixels of the weight 0, such as void, do not count. `generator` must
-    not shuffle, or the names would be those of other pictures: ValueError.
+    not shuffle, or the names would be those of other pictures: ValueError. `counts`: what `count_pixels` returned for
+    the two, if it was called before.
     """
     if generator.shuffle:
         raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
-    pairs = iter(generator.pairs)
-    kept: list[tuple[float, Pair, np.ndarray, np.ndarray]] = []
-    for images, masks, *weights in generator:
-        known = weights[0] > 0 if weights else np.ones(masks.shape[:3], bool)
-        for mask, predicted, seen in zip(masks, model.predict_on_batch(images), known, strict=True):
-            truth, found = mask_classes(mask), mask_classes(predicted)
-            either = np.count_nonzero(((truth > 0) | (found > 0)) & seen)
-            iou = np.count_nonzero((truth == found) & (truth > 0) & seen) / either if either else 1.0
-            kept.append((iou, next(pairs), truth[..., None], found[..., None]))
-        kept.sort(key=lambda row: row[:2])
-        kept = kept[:count] + kept[max(count, len(kept) - count) :]
-    figure, axes = _panels(2, len(kept), width=1.9)
-    for column, (iou, pair, truth, found) in zip(axes.T, kept, strict=True):
-        image = resize_image(read_image(pair.image), generator.size)
-        column[0].imshow(overlay(image, truth))
-        _set_title(column[0], f"{pair.stem}: mask")
-        column[1].imshow(overlay(image, found))
-        _set_title(column[1], f"prediction, IoU {iou:.2f}")
-    scores = ", ".join(f"{printable(pair.stem)} {iou:.2f}" for iou, pair, *_ in kept)
+    counts = counts or count_pixels(model, generator)
+    pairs, ious = generator.pairs, counts.picture_iou
+    order = sorted(range(len(ious)), key=lambda number: (ious[number], pairs[number]))
+    kept = order[:count] + order[max(count, len(order) - count) :]
+    figure, axes = make_panels(2, len(kept), width=1.9)
+    for column, number in zip(axes.T, kept, strict=True):
+        _, truth, found, _ = predicted_picture(model, generator, number, counts.threshold)
+        image = resize_image(read_image(pairs[number].image), generator.size)
+        column[0].imshow(overlay(image, truth[..., None]))
+        set_title(column[0], f"{pairs[number].stem}: mask")
+        column[1].imshow(overlay(image, found[..., None]))
+        set_title(column[1], f"prediction, IoU {ious[number]:.2f}")
+    scores = ", ".join(f"{printable(pairs[number].stem)} {ious[number]:.2f}" for number in kept)
     return DescribedFigure(figure, f"IoU, worst first: {scores}")

@@ -19,7 +19,7 @@ from test_audit import disc, look, picture, saved, seen
 from segfeed.__main__ import main
 from segfeed.near_duplicates import MAX_DISTANCE, _sums, find_alike, join_alike, picture_hash
 from segfeed.split.stratify import _Division
-from segfeed.split.tables import PARTS, groups_by_name, read_parts, write_split_file
+from segfeed.split.tables import PARTS, groups_by_name, read_parts, read_split_groups, write_split_file
 from utils import ROOT, SAMPLE, DataError, read_image, read_split_file, split_groups
 
 
@@ -293,10 +293,10 @@ def test_copies_go_into_one_part_and_are_reported_and_the_audit_finds_no_leak(fo
 def test_the_command_writes_every_picture_once_and_films_whole(folder, capsys):
     assert split(folder, "--group", "^[^_]+") == 0
     first, *others = rows(folder)
-    assert first == "id,part" and [row.split(",")[0] for row in others] == sorted(
-        path.stem for path in (folder / "images").iterdir()
-    )
-    assert len({row.split("_")[0] + row.split(",")[1] for row in others}) == 4
+    names, parts, groups = zip(*(row.split(",") for row in others), strict=True)
+    assert first == "id,part,group" and list(names) == sorted(path.stem for path in (folder / "images").iterdir())
+    assert list(groups) == [name.split("_")[0] for name in names] and len({*zip(parts, groups, strict=True)}) == 4
+    assert read_split_groups(folder / "split.csv") == dict(zip(names, groups, strict=True))
     words = said(capsys)
     assert "24 pictures in 4 groups" in words
     assert re.search(r"^train +12 pictures, +2 groups$", words, re.MULTILINE)
@@ -437,9 +437,20 @@ def test_what_is_written_is_read(tmp_path_factory, names):
     path = tmp_path_factory.mktemp("any") / "split.csv"
     parts = {part: sorted(names[number::3]) for number, part in enumerate(PARTS)}
     write_split_file(path, parts)
-    assert read_split_file(path) == parts
+    assert read_split_file(path) == parts and read_split_groups(path) == {}
     with open(path, newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == len(names)
+    path.unlink()
+    groups = {name: unicodedata.normalize("NFC", name[:2]).strip() or "-" for name in names}
+    write_split_file(path, parts, groups)
+    assert read_split_file(path) == parts and read_split_groups(path) == groups
+
+
+def test_a_cell_without_a_group_leaves_its_picture_alone(tmp_path):
+    path = tmp_path / "split.csv"
+    path.write_text("group,id,part\nfilm,1,train\n,2,train\nfilm,3,test\n")
+    assert read_split_groups(path) == {"1": "film", "3": "film"}
+    assert read_split_file(path) == {"train": ["1", "2"], "validation": [], "test": ["3"]}
 
 
 @pytest.mark.parametrize(
@@ -516,9 +527,10 @@ def test_the_audit_finds_each_kind_of_leak(folder, capsys):
     assert split(folder, "--group", "^[^_]+") == 0
     assert audit(folder, "--group", "^[^_]+") == 0
     text = (folder / "split.csv").read_text(encoding="utf-8")
-    train = [row.split(",")[0] for row in text.splitlines() if row.endswith("train")]
+    train = [row.split(",")[0] for row in text.splitlines() if ",train," in row]
     moved = text.replace(f"{train[0]},train", f"{train[0]},test")
-    moved = moved.replace(f"{train[1]},train\n", "") + f"{train[2]}.jpg,train\n{train[3]},train\nnone,test\n"
+    moved = re.sub(f"{train[1]},train,.+\n", "", moved)
+    moved += f"{train[2]}.jpg,train,\n{train[3]},train,\nnone,test,\n"
     (folder / "split.csv").write_text(moved, encoding="utf-8")
     (folder / "images" / f"{train[4]}.jpg").write_bytes((folder / "images" / f"{train[0]}.jpg").read_bytes())
     parts, groups = read_parts(folder / "split.csv"), groups_by_name(train, "^[^_]+")

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -34,7 +35,7 @@ import keras
 import segmentation_models as sm
 import tensorflow as tf
 
-from segfeed import atomic, build_unet, losses
+from segfeed import DataGenerator, atomic, build_unet, load_run, losses
 from segfeed.__main__ import main, make_parser
 from segfeed.classes import make_class_table, write_classes_table
 from segfeed.distributed.cluster import Workers
@@ -45,6 +46,7 @@ from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.options import check_options
 from utils import ROOT, SAMPLE
 
+PICTURES = ["curves.png", "predictions.png", "worst.png", "confusion.png", "calibration.png"]
 EPOCHS, STEPS, EVERY = 12, 5, 2  # of the runs that are killed: how many, how long, and saved how often
 
 
@@ -225,13 +227,20 @@ def test_a_run_leaves_everything_that_describes_it(whole, photos, capsys):
     for score in run["scores"].values():
         np.testing.assert_allclose(score["dice"], 2 * score["iou"] / (1 + score["iou"]))
     assert list(run["scores"]) == ["ground", "object"] and run["scores"]["object"]["baseline_iou"] == 0
+    for score in run["scores"].values():
+        assert score["iou_interval"][0] <= score["iou"] <= score["iou_interval"][1]
+        assert {"precision", "recall", "boundary_f"} < score.keys()
+    assert run["overall"]["mean_iou"] == pytest.approx(np.mean([score["iou"] for score in run["scores"].values()]))
+    assert (run["format"], run["input"], run["size"], run["void"]) == (2, "uint8", [32, 32], None)
+    assert [(row["index"], row["name"]) for row in run["classes"]] == [(0, "ground"), (1, "object")]
+    assert 0 < run["threshold"] <= 1
     rows = list(csv.DictReader((whole / "log.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert set(rows[0]) == {"epoch", "loss", "iou", "val_loss", "val_iou", "learning_rate"}
     best = max(rows, key=lambda row: (float(row["val_iou"]), -float(row["val_loss"])))
     assert run["best_epoch"] == int(best["epoch"])
     assert run["scores"]["object"]["iou"] == pytest.approx(float(best["val_iou"]), abs=1e-6)
-    for name in ("curves.png", "predictions.png"):
+    for name in PICTURES:
         assert Image.open(whole / name).size > (100, 100)
     assert sorted(path.name for path in (whole / "tensorboard").iterdir()) == ["training", "validation"]
     assert not [path for path in whole.rglob("part-*")] and list(whole.parent.iterdir()) == [whole]
@@ -249,6 +258,48 @@ def test_versions_are_told_whatever_the_packages_are_called(monkeypatch):
         "python": sys.version.split()[0],
         **{module.__name__: module.__version__ for module in modules},
     }
+
+
+def probabilities_in_training(output, validation, preprocess=None):
+    """Of the best model as it was trained, behind the generator that scales or preprocesses."""
+    model = keras.models.load_model(output / "checkpoints" / read_state(output)["best"]["file"])
+    return np.concatenate([model.predict_on_batch(images) for images, *_ in validation(preprocess=preprocess)])
+
+
+def probabilities_of_the_run(output, validation):
+    model = load_run(output).model
+    return np.concatenate([model.predict_on_batch(images) for images, *_ in validation(dtype="uint8")])
+
+
+@pytest.fixture
+def validation(photos):
+    """Make a generator of all pictures."""
+    ids = [f"{number:02d}" for number in range(12)]
+    return lambda **options: DataGenerator(ids, photos / "images", photos / "masks", 4, 32, shuffle=False, **options)
+
+
+def test_the_saved_model_takes_bytes_and_finds_what_it_found_in_training(whole, validation):
+    found, expected = probabilities_of_the_run(whole, validation), probabilities_in_training(whole, validation)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    loaded, run = load_run(whole), json.loads((whole / "run.json").read_text())
+    assert loaded.model.inputs[0].dtype == "uint8" and loaded.size == (32, 32)
+    assert loaded.threshold == run["threshold"]
+    assert [category.name for category in loaded.categories] == ["ground", "object"]
+
+
+@pytest.mark.parametrize("backbone", ["resnet34", "mobilenetv2", "densenet121"])
+def test_the_saved_model_contains_the_preprocessing_of_its_backbone(backbone, photos, whole, tmp_path, validation):
+    """As it is for resnet34, to -1…1, and by the mean of each channel; with a model that was trained without."""
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    state = read_state(output)
+    state["options"] |= {"backbone": backbone, "encoder_weights": "imagenet"}
+    (output / "checkpoints" / "state.json").write_text(json.dumps(state))
+    (output / "run.json").unlink()
+    assert main(command(photos, output, 4, "--encoder-weights", "imagenet", "--backbone", backbone)) == 0
+    expected = probabilities_in_training(output, validation, sm.get_preprocessing(backbone))
+    np.testing.assert_allclose(probabilities_of_the_run(output, validation), expected, atol=1e-5)
+    assert np.abs(expected - probabilities_in_training(output, validation)).max() > 1e-3, "it would not show"
 
 
 def test_the_best_model_opens_in_safe_mode_without_the_course(whole):
@@ -273,8 +324,14 @@ def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
     assert "resnet34, 0.0 million weights" in said
     assert "An epoch takes about" in said and "s a step, measured in 3 steps." in said
     assert "Best epoch: 1 of 1. On the 3 validation images, which chose it" in said
-    assert "ground     IoU 0." in said and "object     IoU 0." in said and "(baseline 0.000)" in said
-    assert "After 1 epochs: " in said and "IoU, worst first: " in said
+    for line in (r"          IoU  95 % interval  baseline   Dice .*", r"ground  0\.\d{3}  .*", r"object  0\.\d{3}  .*"):
+        (found,) = re.findall(f"^{line}$", said, re.M)
+        assert len(found) <= 100
+    assert "Interval: 1,000 draws of 3 pictures. " in said
+    assert re.search(r"These images chose the threshold too: [01]\.\d{3}, with an IoU of 0\.\d{3} of object here", said)
+    assert "`segfeed predict` uses it; the scores above are at 0.5." in said
+    assert "After 1 epochs: " in said and "IoU, worst first: " in said and "Lowest IoU of a picture: " in said
+    assert "Expected calibration error 0." in said and "Taken for another class: " in said
     assert main(command(photos, tmp_path / "run", 1)) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'run'} holds this run, complete after epoch 1: nothing to do. " \
         "--overwrite trains it again.\n"  # fmt: skip
@@ -299,6 +356,14 @@ def test_classes_colours_void_and_balance(tmp_path, monkeypatch, raising, capsys
     run = json.loads((tmp_path / "runs" / "coloured" / "run.json").read_text())
     assert list(run["scores"]) == ["class 0", "class 1", "class 2"]
     assert run["options"]["colours"][1] == [255, 0, 0, 1]
+    assert [row["colour"] for row in run["classes"]] == ["#000000", "#FF0000", "#0000FF"]
+    assert run["void"] == 9 and run["threshold"] == 0.5
+    assert [category.colour for category in load_run("runs/coloured").categories] == [
+        (0, 0, 0),
+        (255, 0, 0),
+        (0, 0, 255),
+    ]
+    assert "threshold" not in capsys.readouterr().out
     capsys.readouterr()
     assert main(words) == 0
     assert "complete after epoch 2: nothing to do" in capsys.readouterr().out
@@ -324,6 +389,8 @@ def test_the_table_beside_the_masks_says_the_classes_and_their_names(photos, tmp
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["options"]["classes"] == 3 and run["options"]["ignore"] == 255
     assert list(run["scores"]) == ["background", "hand", "coin"]
+    table = make_class_table(["hand", "coin"], void=True)
+    assert run["classes"] == [dataclasses.asdict(row) for row in table.rows[:3]] and run["void"] == 255
 
 
 # --- It survives -----------------------------------------------------------------------------
@@ -577,7 +644,7 @@ def test_any_names_are_trained_on_and_described(tmp_path, capfd):
     assert "complete after epoch 1: nothing to do" in capfd.readouterr().out
 
 
-RESULTS = ["best.keras", "run.json", "curves.png", "predictions.png"]
+RESULTS = ["best.keras", "run.json", *PICTURES]
 
 
 @pytest.mark.parametrize("name", RESULTS[1:])
@@ -935,13 +1002,30 @@ def test_a_damaged_state_is_named_and_damaged_results_are_made_again(damage, pho
         assert re.fullmatch(rf"{path} is damaged \(.+\)\. Move the folder {output} away, .*", said), said
 
 
-@pytest.mark.parametrize("name", ["best.keras", "curves.png", "predictions.png"])
+@pytest.mark.parametrize("name", ["best.keras", *PICTURES])
 def test_a_result_that_was_removed_is_made_again(name, photos, whole, tmp_path, capsys):
     output = tmp_path / "run"
     shutil.copytree(whole, output)
     (output / name).unlink()
     assert main(command(photos, output)) == 0
     assert (output / name).is_file() and "Epoch 4/4" not in capsys.readouterr().out
+
+
+def test_a_run_of_an_earlier_version_is_complete_with_what_that_left(photos, whole, tmp_path, capsys):
+    output = tmp_path / "run"
+    shutil.copytree(whole, output)
+    run = json.loads((output / "run.json").read_text())
+    for name in ("format", "model", "input", "size", "classes", "void", "threshold", "overall"):
+        del run[name]
+    (output / "run.json").write_text(json.dumps(run))
+    for name in PICTURES[2:]:
+        (output / name).unlink()
+    assert main(command(photos, output)) == 0
+    assert "complete after epoch 4: nothing to do" in capsys.readouterr().out
+    (output / "curves.png").unlink()
+    assert main(command(photos, output)) == 0
+    assert {path.name for path in output.iterdir()} >= {*RESULTS}
+    assert json.loads((output / "run.json").read_text())["format"] == 2
 
 
 def flip_a_byte(path):

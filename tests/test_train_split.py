@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from test_train import command as command_with_validation
 from test_train import deterministic_here_only, photos, small  # noqa: F401 — fixtures
 
+from segfeed import load_run
 from segfeed.__main__ import main
+from segfeed.counts import count_pixels
+from segfeed.scores import iou_intervals, ious
 from segfeed.train import data as train_data
 from utils import DataGenerator
 
@@ -41,13 +45,15 @@ def made(monkeypatch):
 def test_each_part_is_used_for_what_it_is_and_the_test_is_judged_at_the_end(photos, tmp_path, made, capsys):  # noqa: F811
     path = write(tmp_path / "split.csv", PARTS)
     assert main(command(photos, path)) == 0
-    assert sorted(made) == sorted(PARTS.values())
+    assert sorted(made) == sorted([*PARTS.values(), PARTS["validation"]])  # which is judged in uint8
     words = capsys.readouterr().out
     assert "6 images to train on, 3 to validate, 3 to test, 32×32" in words
     assert words.index("On the 3 validation images") < words.index("On the 3 test images, which chose nothing:")
     run = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert run["test_scores"].keys() == run["scores"].keys() == {"ground", "object"}
     assert run["test_scores"]["object"].keys() == run["scores"]["object"].keys()
+    assert run["test_overall"].keys() == run["overall"].keys()
+    assert f"threshold too: {run['threshold']:.3f}, " in words and "The scores of the test and `segfeed pre" in words
     assert run["options"]["split"].startswith("parts with SHA-256") and run["options"]["validation"] is None
 
 
@@ -110,3 +116,23 @@ def test_a_leak_is_told_before_the_training(photos, tmp_path, capsys):  # noqa: 
     assert main(command(copy, write(tmp_path / "split.csv", PARTS))) == 0
     words = capsys.readouterr().out
     assert "audit: same picture in two splits (1)" in words and "0 of 144 bits differ from 00.png in train" in words
+
+
+def test_the_interval_is_drawn_over_the_groups_of_the_split_and_the_test_at_the_threshold(photos, tmp_path, capsys):  # noqa: F811
+    path = tmp_path / "split.csv"
+    rows = [
+        ("id", "part", "group"),
+        *((name, part, f"film {int(name) // 2}") for part in PARTS for name in PARTS[part]),
+    ]
+    path.write_text("\n".join(map(",".join, rows)), encoding="utf-8")
+    assert main(command(photos, path)) == 0
+    words = capsys.readouterr().out
+    assert words.count("Interval: 1,000 draws of 2 groups. ") == 2  # 6 and 7, 8; 9, 10 and 11
+    run = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    test = DataGenerator(PARTS["test"], photos / "images", photos / "masks", 3, 32, shuffle=False, dtype="uint8")
+    loaded = load_run(tmp_path / "run")
+    counts = count_pixels(loaded.model, test, loaded.threshold)
+    intervals = iou_intervals(counts.pixels, np.array([0, 1, 1]))
+    for index, score in enumerate(run["test_scores"].values()):
+        assert score["iou"] == pytest.approx(ious(counts.pixels.sum(axis=0))[index])
+        assert score["iou_interval"] == pytest.approx(intervals[index].tolist())

@@ -63,7 +63,7 @@ def split(arguments: argparse.Namespace) -> None:
         parts = split_groups(groups, arguments.validation, arguments.test, classes=classes, seed=arguments.seed)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    write_split_file(arguments.output, parts)
+    write_split_file(arguments.output, parts, groups if len({*groups.values()}) < len(groups) else None)
     print(*_table(parts, groups, classes, class_names), f"{arguments.output} is written.", sep="\n")
 
 

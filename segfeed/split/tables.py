@@ -43,16 +43,27 @@ def read_parts(path: str | Path) -> dict[str, list[str]]:
     return parts
 
 
-def write_split_file(path: str | Path, parts: Mapping[str, Iterable[str]]) -> None:
-    """Write a split.csv, in UTF-8, its rows sorted by id. DataError if the file is there already."""
+def read_split_groups(path: str | Path) -> dict[str, str]:
+    """The group of each id of a split.csv, where its column `group` names one; empty without such a column."""
+    return {name: group for _, name, group in _read_rows(path, "id", "group", optional=True) if group}
+
+
+def write_split_file(
+    path: str | Path, parts: Mapping[str, Iterable[str]], groups: Mapping[str, str] | None = None
+) -> None:
+    """Write a split.csv, in UTF-8, its rows sorted by id; `groups` of all ids become a column.
+
+    Raises DataError if the file is there already.
+    """
     refuse_to_overwrite(Path(path))
-    rows = sorted((name, part) for part, names in parts.items() for name in names)
+    header = ("id", "part", "group") if groups else ("id", "part")
+    rows = sorted((name, part, *([groups[name]] if groups else [])) for part, names in parts.items() for name in names)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("id", "part"), *rows])
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     try:
         data = text.getvalue().encode()
     except UnicodeEncodeError:
-        name = next(name for name, _ in rows if re.search("[\ud800-\udfff]", name))
+        name = next(name for name, *_ in rows if re.search("[\ud800-\udfff]", name))
         raise DataError(f"{name!r} is not a name in UTF-8. Rename the picture, and its mask.") from None
     write_atomically(Path(path), lambda part: part.write_bytes(data))
 
@@ -107,16 +118,18 @@ def groups_by_table(stems: Sequence[str], path: Path, imgs_dir: Path, files: Map
     return groups
 
 
-def _read_rows(path: str | Path, *columns: str) -> list[tuple[int, str, str]]:
-    """The line and the cells of two columns; DataError unless each row has both."""
+def _read_rows(path: str | Path, first: str, second: str, optional: bool = False) -> list[tuple[int, str, str]]:
+    """The line and the cells of two columns; DataError unless each row has both, or the second is optional."""
     text = table_text(path)
     separator = max(",;\t", key=(text.splitlines() or [""])[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows = []
     try:
         header = [name.strip() for name in next(reader, [])]
-        if any(header.count(column) != 1 for column in columns):
-            raise DataError(f"{path}: its first line is {header}. Write {','.join(columns)} there.")
+        if optional and second not in header:
+            return []
+        if header.count(first) != 1 or header.count(second) != 1:
+            raise DataError(f"{path}: its first line is {header}. Write {first},{second} there.")
         for cells in reader:
             if not any(cells):
                 continue
@@ -125,9 +138,9 @@ def _read_rows(path: str | Path, *columns: str) -> list[tuple[int, str, str]]:
                     f"{path}: line {reader.line_num} has {len(cells)} cells and the first line {len(header)}. "
                     f'Write an id that holds {separator!r} in quotes, as in "a{separator}b".'
                 )
-            name, word = (cells[header.index(column)] for column in columns)
+            name, word = (cells[header.index(column)] for column in (first, second))
             name, word = unicodedata.normalize("NFC", name), unicodedata.normalize("NFC", word.strip())
-            if not name or not word:
+            if not name or not (word or optional):
                 raise DataError(f"{path}: line {reader.line_num}: a cell is empty. Fill it, or delete the row.")
             rows.append((reader.line_num, name, word))
     except csv.Error as error:

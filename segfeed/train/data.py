@@ -7,27 +7,32 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import numpy as np
 import segmentation_models as sm
 
 from segfeed.audit import FATAL_FINDINGS, audit
-from segfeed.classes import class_options
+from segfeed.classes import ClassRow, class_options, colour_of, find_classes_table, read_classes_table
 from segfeed.distributed.replicas import Replicas, ShardedBatches
 from segfeed.errors import CommandError, first_names
 from segfeed.files import list_folder
 from segfeed.generator import DataGenerator
 from segfeed.losses import balanced_weights
 from segfeed.pairing import cut_zeros, split_ids, stem_of_id
-from segfeed.split.tables import read_split_file
+from segfeed.split.tables import read_split_file, read_split_groups
 from segfeed.transforms import flip_and_turn
 
 
 class Data(NamedTuple):
     train: DataGenerator | ShardedBatches
     validation: DataGenerator | ShardedBatches
-    test: DataGenerator | None
-    class_names: dict[int, str]  # as the classes.csv of the masks says
+    judged: DataGenerator  # the validation in uint8, as the saved model takes it
+    test: DataGenerator | None  # in uint8 too
+    preprocess: Callable[[np.ndarray], np.ndarray] | None  # what `train` and `validation` do to images
+    classes: list[dict[str, Any]]  # index, name and colour of each, for run.json
+    groups: dict[str, str]  # of the stems of which --split names one
 
 
 def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) -> None:
@@ -95,13 +100,35 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         """No class weights: they shape the training loss, not the validation."""
         return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
 
-    test = DataGenerator(test_ids, shuffle=False, **common) if test_ids else None
-    _, _, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
-    return (
-        Data(train(), validation(), test, names)
-        if replicas is None
-        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas), test, names)
+    def judged(ids: Sequence[str]) -> DataGenerator:
+        """As the saved model takes images. Read once, at the end, so nothing is kept in memory."""
+        return DataGenerator(ids, shuffle=False, **common | {"preprocess": None, "dtype": "uint8", "cache_memory": 0})
+
+    return Data(
+        ShardedBatches(train, replicas) if replicas else train(),
+        ShardedBatches(validation, replicas) if replicas else validation(),
+        judged(validation_ids),
+        judged(test_ids) if test_ids else None,
+        common.get("preprocess"),
+        _classes(arguments),
+        _groups(arguments) if arguments.split else {},
     )
+
+
+def _classes(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Index, name and colour of each class: of the table beside the masks, and the colours of --colours."""
+    names = ["ground", "object"] if arguments.classes == 1 else [f"class {index}" for index in range(arguments.classes)]
+    rows = {index: ClassRow(index, name, colour_of(index) if index else "#000000") for index, name in enumerate(names)}
+    if table := find_classes_table(arguments.masks):
+        rows |= {row.index: row for row in read_classes_table(table).rows if row.index in rows}
+    shown = {index: "#{:02X}{:02X}{:02X}".format(*rgb) for rgb, index in reversed((arguments.colours or {}).items())}
+    return [asdict(row) | {"colour": shown.get(index, row.colour)} for index, row in rows.items()]
+
+
+def _groups(arguments: argparse.Namespace) -> dict[str, str]:
+    files = list_folder(arguments.images, arguments.masks).files
+    groups = read_split_groups(arguments.split)
+    return {stem_of_id(name, arguments.images, files): group for name, group in groups.items()}
 
 
 def _cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> list[list[str]]:

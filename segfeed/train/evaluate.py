@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,19 @@ import segmentation_models as sm
 import tensorflow as tf
 
 from segfeed.atomic import write_atomically, write_json
-from segfeed.distributed.replicas import ShardedBatches
+from segfeed.counts import Counts, count_pixels
 from segfeed.errors import CommandError
 from segfeed.generator import DataGenerator
-from segfeed.metrics import iou_per_class
+from segfeed.inference.runs import with_preprocessing
 from segfeed.plots import DescribedFigure, plot_history, plot_predictions
+from segfeed.score_plots import plot_calibration, plot_confusion, plot_worst
+from segfeed.scores import best_threshold, class_scores, iou_intervals, overall_scores, score_table
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import Data
 
-RESULTS = "best.keras", "curves.png", "predictions.png"  # and run.json
+FORMAT = 2  # of run.json
+FIRST_RESULTS = "best.keras", "curves.png", "predictions.png"
+RESULTS = {1: FIRST_RESULTS, FORMAT: (*FIRST_RESULTS, "worst.png", "confusion.png", "calibration.png")}  # and run.json
 MODULES = (tf, keras, np, cv2, sm)  # asked themselves: a package may have another name, such as keras-nightly
 
 
@@ -35,18 +39,23 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
     run.json names what is missing, so that the same command makes it.
     """
     output, content = arguments.output, checkpoint.content
-    validation = data.validation.whole if isinstance(data.validation, ShardedBatches) else data.validation
-    write_atomically(output / "best.keras", checkpoint.load("best").save)
+    write_atomically(output / "best.keras", with_preprocessing(checkpoint.load("best"), data.preprocess).save)
     model = keras.models.load_model(output / "best.keras", safe_mode=True)
-    names = ["ground", "object"] if arguments.classes == 1 else [f"class {n}" for n in range(arguments.classes)]
-    names = [data.class_names.get(index, name) for index, name in enumerate(names)]
+    names = [row["name"] for row in data.classes]
     missing: dict[str, str] = {}
-    words = [f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(validation.pairs)} "
+    counts = count_pixels(model, data.judged, boundaries=True)
+    words = [f"\nBest epoch: {content['best']['epoch']} of {content['epochs']}. On the {len(data.judged.pairs)} "
              "validation images, which chose it (so new images will do a little worse):"]  # fmt: skip
-    scores = {"scores": _score(model, validation, names, words)}
+    scores = _score(counts, data.judged, data, "", words)
+    threshold = 0.5
+    if arguments.classes == 1:
+        threshold, iou = best_threshold(counts.histogram)
+        users = "The scores of the test and `segfeed predict` use" if data.test else "`segfeed predict` uses"
+        words.append(f"These images chose the threshold too: {threshold:.3f}, with an IoU of {iou:.3f} of {names[1]} here. "
+                     f"{users} it; the scores above are at 0.5.")  # fmt: skip
     if data.test:
         words.append(f"On the {len(data.test.pairs)} test images, which chose nothing:")
-        scores["test_scores"] = _score(model, data.test, names, words)
+        scores |= _score(count_pixels(model, data.test, threshold, boundaries=True), data.test, data, "test_", words)
 
     def make(name: str, write: Callable[[Path], object]) -> None:
         try:
@@ -55,15 +64,28 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         except Exception as error:
             missing[name] = f"{name} could not be made ({type(error).__name__}: {error})"
 
-    def draw(plot: Callable[[], DescribedFigure], path: Path) -> None:
-        described = plot()
-        write_atomically(path, lambda part: described.figure.savefig(part, dpi=100))
-        words.append(described.text)
+    def draw(name: str, plot: Callable[[], DescribedFigure]) -> None:
+        def write(path: Path) -> None:
+            described = plot()
+            write_atomically(path, lambda part: described.figure.savefig(part, dpi=100))
+            words.append(described.text)
+
+        make(name, write)
 
     history = {key: [row[key] for row in content["history"]] for key in content["history"][0] if key != "epoch"}
-    make("curves.png", lambda path: draw(lambda: plot_history(history), path))
-    make("predictions.png", lambda path: draw(lambda: plot_predictions(model, validation), path))
+    draw("curves.png", lambda: plot_history(history))
+    draw("predictions.png", lambda: plot_predictions(model, data.judged, counts=counts))
+    draw("worst.png", lambda: plot_worst(model, data.judged, counts))
+    draw("confusion.png", lambda: plot_confusion(counts, names))
+    draw("calibration.png", lambda: plot_calibration(counts))
     run = {
+        "format": FORMAT,
+        "model": "best.keras",
+        "input": "uint8",
+        "size": arguments.size,
+        "classes": data.classes,
+        "void": arguments.ignore,
+        "threshold": threshold,
         "command": command,
         "options": content["options"],
         "data": content["data"],
@@ -80,28 +102,33 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         raise CommandError(
             f"{'; '.join(missing.values())}. The other results are in {output}; the same command makes what is missing."
         )
-    print(f"{output} holds best.keras, run.json, log.csv, curves.png, predictions.png, tensorboard and checkpoints.")
+    model_file, *pictures = RESULTS[FORMAT]
+    print(f"{output} holds {model_file}, run.json, log.csv, {', '.join(pictures)}, tensorboard and checkpoints.")
 
 
-def _score(model: keras.Model, generator: DataGenerator, names: list[str], words: list[str]) -> dict[str, Any]:
-    """The scores of each class, for run.json, and a line for each."""
-    scores = {}
-    for name, iou, baseline in iou_per_class(model, generator, names):
-        dice, dice_baseline = (2 * value / (1 + value) for value in (iou, baseline))
-        scores[name] = {"iou": iou, "dice": dice, "baseline_iou": baseline, "baseline_dice": dice_baseline}
-        words.append(
-            f"{name:10} IoU {iou:.3f} (baseline {baseline:.3f})   Dice {dice:.3f} (baseline {dice_baseline:.3f})"
-        )
-    return scores
+def _score(counts: Counts, generator: DataGenerator, data: Data, prefix: str, words: list[str]) -> dict[str, Any]:
+    """The scores for run.json, of each class and over all, and a line for each class."""
+    numbers: dict[Hashable, int] = {}
+    units = [numbers.setdefault(data.groups.get(pair.stem, (pair.stem,)), len(numbers)) for pair in generator.pairs]
+    intervals = iou_intervals(counts.pixels, np.array(units))
+    rows, overall = class_scores(counts, intervals), overall_scores(counts, intervals)
+    names = [row["name"] for row in data.classes]
+    words += score_table(names, rows)
+    drawn = f"{len(numbers)} groups" if data.groups else f"{len(numbers)} pictures"
+    words.append(
+        f"Interval: 1,000 draws of {drawn}. Mean IoU {overall['mean_iou'] or 0:.3f}; right pixels "
+        f"{overall['pixel_accuracy'] or 0:.1%} (baseline {overall['baseline_pixel_accuracy'] or 0:.1%})."
+    )
+    return {f"{prefix}scores": dict(zip(names, rows, strict=True)), f"{prefix}overall": overall}
 
 
 def evaluated_epochs(output: Path) -> int:
     """How many epochs had been trained when the best of them was evaluated; 0 if a result is missing or damaged."""
     try:
         run = json.loads((output / "run.json").read_text(encoding="utf-8"))
-        whole = "missing" not in run and all((output / name).is_file() for name in RESULTS)
-        return run["epochs"] if whole else 0
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        results = RESULTS[run.get("format", 1)]
+        return run["epochs"] if "missing" not in run and all((output / name).is_file() for name in results) else 0
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return 0
 
 
