@@ -51,8 +51,10 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
     if arguments.classes == 1:
         threshold, iou = best_threshold(counts.histogram)
         users = "The scores of the test and `segfeed predict` use" if data.test else "`segfeed predict` uses"
-        words.append(f"These images chose the threshold too: {threshold:.3f}, with an IoU of {iou:.3f} of {names[1]} here. "
-                     f"{users} it; the scores above are at 0.5.")  # fmt: skip
+        words.append(
+            f"These images chose the threshold too: {threshold:.3f}, where the IoU of the object is {iou:.3f}. "
+            f"{users} it; the scores above are at 0.5."
+        )
     if data.test:
         words.append(f"On the {len(data.test.pairs)} test images, which chose nothing:")
         scores |= _score(count_pixels(model, data.test, threshold, boundaries=True), data.test, data, "test_", words)
