@@ -52,7 +52,7 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         threshold, iou = best_threshold(counts.histogram)
         users = "The scores of the test and `segfeed predict` use" if data.test else "`segfeed predict` uses"
         words.append(
-            f"These images chose the threshold too: {threshold:.3f}, where the IoU of the object is {iou:.3f}. "
+            f"These images chose the threshold too: {threshold:.3f}, where the IoU of the object is {iou:.3f}.\n"
             f"{users} it; the scores above are at 0.5."
         )
     if data.test:
