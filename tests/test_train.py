@@ -328,10 +328,8 @@ def test_it_says_what_it_does_and_how_long_it_takes(photos, tmp_path, capsys):
         (found,) = re.findall(f"^{line}$", said, re.M)
         assert len(found) <= 100
     assert "Interval: 1,000 draws of 3 pictures. " in said
-    assert re.search(
-        r"These images chose the threshold too: [01]\.\d{3}, where the IoU of the object is 0\.\d{3}\. ", said
-    )
-    assert "`segfeed predict` uses it; the scores above are at 0.5." in said
+    chosen = r"These images chose the threshold too: [01]\.\d{3}, where the IoU of the object is 0\.\d{3}\.\n"
+    assert re.search(chosen + "`segfeed predict` uses it; the scores above are at 0.5.", said)
     assert "After 1 epochs: " in said and "IoU, worst first: " in said and "Lowest IoU of a picture: " in said
     assert "Expected calibration error 0." in said and "Taken for another class: " in said
     assert main(command(photos, tmp_path / "run", 1)) == 0
