@@ -49,6 +49,8 @@ def plot_worst(model: keras.Model, generator: DataGenerator, counts: Counts, cou
         above.imshow(image)
         set_title(above, pairs[number].stem)
         below.imshow(colours[parts])
+        below.set(xticks=[], yticks=[])
+        below.set_axis_on()  # its frame: void is white as the page
         set_title(below, f"IoU {iou[number]:.2f}")
     shown = [name for name, pixels in zip(PARTS, seen, strict=True) if pixels or name in ALWAYS]
     patches = [Patch(facecolor=PARTS[name], edgecolor="black", label=name) for name in shown]
