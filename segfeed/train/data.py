@@ -7,11 +7,15 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import segmentation_models as sm
 
+from segfeed.atomic import write_atomically
 from segfeed.audit import FATAL_FINDINGS, audit
+from segfeed.augment import RandomAugment
 from segfeed.classes import class_options
 from segfeed.distributed.replicas import Replicas, ShardedBatches
 from segfeed.errors import CommandError, first_names
@@ -19,14 +23,15 @@ from segfeed.files import list_folder
 from segfeed.generator import DataGenerator
 from segfeed.losses import balanced_weights
 from segfeed.pairing import cut_zeros, split_ids, stem_of_id
+from segfeed.plots import plot_batch
 from segfeed.split.tables import read_split_file
-from segfeed.transforms import flip_and_turn
 
 
 class Data(NamedTuple):
     train: DataGenerator | ShardedBatches
     validation: DataGenerator | ShardedBatches
     test: DataGenerator | None
+    examples: DataGenerator  # three pictures of the training, augmented
     class_names: dict[int, str]  # as the classes.csv of the masks says
 
 
@@ -86,7 +91,7 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
     weights = balanced_weights(DataGenerator(train_ids, shuffle=False, **common)) if arguments.balanced else None
     if arguments.encoder_weights != "none":
         common["preprocess"] = sm.get_preprocessing(arguments.backbone)
-    augment = flip_and_turn if arguments.augment else None
+    augment = RandomAugment(*arguments.augment) if arguments.augment else None
 
     def train(shard: tuple[int, int] = (0, 1)) -> DataGenerator:
         return DataGenerator(train_ids, augment=augment, class_weights=weights, shard=shard, **common)
@@ -96,12 +101,25 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
 
     test = DataGenerator(test_ids, shuffle=False, **common) if test_ids else None
+    as_bytes = common | {"dtype": "uint8", "preprocess": None, "batch_size": 3}
+    rest = test, DataGenerator(train_ids[:3], augment=augment, shuffle=False, **as_bytes)
     _, _, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
-    return (
-        Data(train(), validation(), test, names)
-        if replicas is None
-        else Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas), test, names)
-    )
+    if replicas:
+        return Data(ShardedBatches(train, replicas), ShardedBatches(validation, replicas), *rest, names)
+    return Data(train(), validation(), *rest, names)
+
+
+def draw_examples(examples: DataGenerator, path: Path) -> None:
+    """Draw what the training makes of three pictures in its first four epochs."""
+    drawn: list[tuple[np.ndarray, np.ndarray, str]] = []
+    for epoch in range(4):
+        examples.set_epoch(epoch)
+        images, masks, *_ = examples[0]
+        names = [f"{pair.stem}, epoch {epoch + 1}" for pair in examples.pairs]
+        drawn += zip(images, masks, names, strict=True)
+    images, masks, names = zip(*[row for first in range(len(names)) for row in drawn[first :: len(names)]], strict=True)
+    figure = plot_batch(np.stack(images), np.stack(masks), names).figure
+    write_atomically(path, lambda part: figure.savefig(part, dpi=100))
 
 
 def _cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> list[list[str]]:
