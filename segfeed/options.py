@@ -53,7 +53,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         """The default at the end, unless it stands there in words, or there is none to tell."""
         text = action.help or ""
-        told = "default" in text or action.required or action.default in (None, False, argparse.SUPPRESS)
+        told = "default" in text or action.required or action.default in (None, False, [], argparse.SUPPRESS)
         return text if told else f"{text} (default: %(default)s)"
 
 
