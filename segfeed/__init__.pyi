@@ -15,8 +15,10 @@ from .transforms import flip_and_turn as flip_and_turn
 from .transforms import resize_image as resize_image
 from .transforms import resize_mask as resize_mask
 from .augment import KerasAugment as KerasAugment
+from .augment import RandomAugment as RandomAugment
 from .generator import DataGenerator as DataGenerator
 from .models import build_unet as build_unet
+from .models import small_unet as small_unet
 from .losses import CrossEntropyDice as CrossEntropyDice
 from .losses import balanced_weights as balanced_weights
 from .metrics import ClassScore as ClassScore

@@ -18,7 +18,7 @@ from segfeed.backend import keras_problem, use_tensorflow
 from segfeed.classes import class_options, read_classes_table
 from segfeed.errors import NO_TENSORFLOW, CommandError, DataError
 from segfeed.inference import command as predict
-from segfeed.options import make_parser
+from segfeed.options import fill_settings, make_parser
 
 EXTRA = ': pip install "segfeed[train]"'
 CURES = dict.fromkeys(("segmentation_models", "matplotlib", "skimage", "tensorboard"), EXTRA)
@@ -145,6 +145,7 @@ def _train(arguments: argparse.Namespace, words: str) -> int:
     if problem := keras_problem():
         raise CommandError(f"{problem}.")
     arguments.classes, arguments.ignore, _ = class_options(arguments.masks, arguments.classes, arguments.ignore)
+    fill_settings(arguments)
     from segfeed.train.run import train
 
     train(arguments, words)

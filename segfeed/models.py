@@ -1,4 +1,4 @@
-"""The U-Net of segmentation_models, ready for a small data set."""
+"""Two U-Nets: a small one in plain Keras, and that of segmentation_models, ready for a small data set."""
 
 from __future__ import annotations
 
@@ -12,6 +12,45 @@ from segfeed.backend import keras_problem
 
 if TYPE_CHECKING:
     import keras
+
+
+def small_unet(
+    n_classes: int = 1,
+    img_size: int | tuple[int, int] = 128,
+    n_channels: int = 3,
+    filters: int = 8,
+    momentum: float = 0.9,
+) -> keras.Model:
+    """Build a U-Net (Ronneberger et al., 2015): (B, H, W, n_channels) → probabilities (B, H, W, n_classes).
+
+    It halves the image four times and doubles the `filters` each time; 8 give 0.49 million weights. The last layer,
+    and `momentum`, as in `build_unet`. Raises ValueError for a size that four halvings do not divide.
+    """
+    import keras
+    from keras import layers
+
+    height, width = height_and_width(img_size)
+    if height % 16 or width % 16:
+        raise ValueError(f"img_size is {height}×{width}: the U-Net halves it four times, so use multiples of 16.")
+
+    def block(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
+        for _ in range(2):
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+            x = layers.BatchNormalization(momentum=momentum)(x)
+            x = layers.Activation("relu")(x)
+        return x
+
+    x = image = keras.Input((height, width, n_channels), name="image")
+    passed = []
+    for step in range(4):
+        passed.append(block(x, filters * 2**step))
+        x = layers.MaxPooling2D()(passed[-1])
+    x = block(x, filters * 16)
+    for step in reversed(range(4)):
+        x = layers.Conv2DTranspose(filters * 2**step, 2, strides=2)(x)
+        x = block(layers.Concatenate()([passed[step], x]), filters * 2**step)
+    last = layers.Conv2D(n_classes, 1, activation="sigmoid" if n_classes == 1 else "softmax")
+    return keras.Model(image, last(x), name="small_unet")
 
 
 def build_unet(

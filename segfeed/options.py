@@ -6,9 +6,11 @@ import argparse
 import csv
 import re
 from pathlib import Path
+from typing import Any
 
 from segfeed.annotations.formats import FORMATS
 from segfeed.annotations.reader import as_label
+from segfeed.augment import KINDS
 from segfeed.errors import DataError
 from segfeed.masks import Colours, read_colours
 
@@ -16,11 +18,42 @@ EXIT = """exit status: 0 done, nothing is wrong; 1 done, something is wrong (fin
 failed checks, damaged shards); 2 stopped, says what to change; 130 interrupted"""
 
 
+PRESETS: dict[str | None, dict[str, Any]] = {  # a value, or a function of the other arguments
+    None: {
+        "backbone": "small",
+        "encoder_weights": lambda given: "none" if given.backbone == "small" else "imagenet",
+        "warm_up": lambda given: 0 if given.encoder_weights == "none" else 2,
+        "augment": lambda given: ("flips", "turns") if given.size[0] == given.size[1] else ("flips",),
+        "validation": lambda given: None if given.split else 0.2,
+        "batch": lambda given: min(16, max(1, 2**19 // (given.size[0] * given.size[1]))),
+        "learning_rate": 1e-3,
+        "decay": 0.0,
+    },
+    "article": {
+        "backbone": "resnet34",
+        "encoder_weights": "imagenet",
+        "warm_up": 0,
+        "augment": (),
+        "validation": lambda given: None if given.split else 69,
+        "batch": 2,
+        "learning_rate": 1e-5,
+        "decay": 1e-5,
+    },
+}
+
+
+def fill_settings(arguments: argparse.Namespace) -> None:
+    """Give each setting of `segfeed train` that was not given the value of its preset."""
+    for name, value in PRESETS[arguments.preset].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value(arguments) if callable(value) else value)
+
+
 class Help(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         """The default at the end, unless it stands there in words, or there is none to tell."""
         text = action.help or ""
-        told = "default" in text or action.required or action.default in (None, False, argparse.SUPPRESS)
+        told = "default" in text or action.required or action.default in (None, False, [], argparse.SUPPRESS)
         return text if told else f"{text} (default: %(default)s)"
 
 
@@ -123,8 +156,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--masks", type=Path, required=True, help="folder of the masks, with the same names")
     add("--output", type=Path, help="folder for the results (default: runs/<folder around the images>)")
     add("--overwrite", action="store_true", help="replace a run that is finished, or has other arguments")
-    add("--backbone", default="resnet34", help="encoder of the U-Net, a name that segmentation_models knows")
-    add("--encoder-weights", default="imagenet", help="start of the encoder: imagenet, or none for random weights")
+    add("--preset", choices=[*PRESETS][1:], help="article: the settings of 2019 in place of the defaults below")
+    add("--backbone", help="small, a U-Net of 0.49 million weights, or an encoder of segmentation_models, such as "
+        "resnet34 (default: small)")  # fmt: skip
+    add("--encoder-weights", help="start of the encoder: imagenet, or none for random "
+        "weights (default: imagenet, and none for small)")  # fmt: skip
+    add("--warm-up", type=int, help="epochs in which an encoder with weights stays as it is (default: 2)")
     add(
         "--size",
         type=_size,
@@ -133,13 +170,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     _add_classes(parser)
     add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
-    add("--augment", action="store_true", help="mirror the training images and turn them by quarters")
+    add("--augment", type=_kinds, nargs="?", const=("flips", "turns"), metavar="KINDS", help=f"some of "
+        f"{','.join(KINDS)}, or none, for the training images (default: flips,turns; rectangles: flips)")  # fmt: skip
     add("--split", type=Path, metavar="CSV", help="file of `segfeed split`; its test part is judged at the end")
-    add("--validation", type=_number_or_share, help="without --split: number, or share below 1 (default: 69)")
-    add("--batch", type=int, default=2, help="images in a batch")
+    add("--validation", type=_number_or_share, help="without --split: number, or share below 1 (default: 0.2)")
+    add("--batch", type=int, help="images in a batch (default: half a million pixels, at most 16 images)")
     add("--epochs", type=int, default=50, help="epochs that are trained at most; a run can be given more, or fewer")
-    add("--learning-rate", type=float, default=1e-5, help="learning rate of Adam at the start, per step")
-    add("--decay", type=float, default=1e-5, help="the rate falls as 1 / (1 + decay * steps), set anew each epoch")
+    add("--learning-rate", type=float, help="learning rate of Adam at the start, per step (default: 0.001)")
+    add("--decay", type=float, help="the rate falls as 1 / (1 + decay * steps), set anew each epoch (default: 0)")
     add("--lr-patience", type=int, default=5, help="epochs without a lower validation loss until the rate is halved")
     add("--patience", type=int, default=15, help="epochs without a lower validation loss until the training ends")
     add("--seed", type=int, default=0, help="number that fixes the split, the first weights and the order")
@@ -201,6 +239,13 @@ def _colours(text: str) -> Colours:
 
 def _labels(text: str) -> list[str]:
     return [as_label(label) for label in next(csv.reader([text]))]
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    given = () if text == "none" else tuple(text.split(","))
+    if unknown := [kind for kind in given if kind not in KINDS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(KINDS)}; none changes nothing")
+    return tuple(kind for kind in KINDS if kind in given)
 
 
 def _mask_value(text: str) -> int:

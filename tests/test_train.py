@@ -1,6 +1,5 @@
 """`segfeed train`: its loss, its messages, and that it survives whatever happens to it."""
 
-import argparse
 import contextlib
 import csv
 import dataclasses
@@ -41,9 +40,9 @@ from segfeed.classes import make_class_table, write_classes_table
 from segfeed.distributed.cluster import Workers
 from segfeed.distributed.replicas import Replicas
 from segfeed.errors import WorkerError
+from segfeed.options import fill_settings
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
-from segfeed.train.options import check_options
 from utils import ROOT, SAMPLE
 
 PICTURES = ["curves.png", "predictions.png", "worst.png", "confusion.png", "calibration.png"]
@@ -75,8 +74,8 @@ def write_photos(root, count=12):
 
 def command(photos, output, epochs=4, *more):
     given = ["train", "--images", photos / "images", "--masks", photos / "masks", "--output", output]
-    usual = f"--epochs {epochs} --size 32 --encoder-weights none --validation 0.25 --learning-rate 0.01 --augment"
-    return [str(word) for word in (*given, *usual.split(), *more)]
+    usual = f"--preset article --epochs {epochs} --size 32 --encoder-weights none --validation 0.25 --augment"
+    return [str(word) for word in (*given, *usual.split(), "--learning-rate", 0.01, *more)]
 
 
 def arrays(path):
@@ -1116,8 +1115,11 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     for here in (".", ".."):
         assert changed("--output", here) == f"--output is {here}: give the name of a folder, which may be new."
     said = changed("--backbone", "resnet33")
-    assert said.startswith("--backbone is resnet33: give one of densenet121, ") and ", resnet34, " in said
-    assert changed("--size", "32x64").startswith("--augment turns images by quarters, which needs a square")
+    assert said.startswith("--backbone is resnet33: give one of small, densenet121, ") and ", resnet34, " in said
+    assert changed("--size", "32x64") == "--augment turns needs a square: give one --size, or leave turns out."
+    small = changed("--backbone", "small", "--encoder-weights", "imagenet")
+    assert small == "--backbone small has no ImageNet weights: leave --encoder-weights out."
+    assert changed("--warm-up", -1) == "--warm-up is -1: give at least 0."
     assert changed("--validation", 69) == (
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
         "or a number up to 6."
@@ -1242,17 +1244,45 @@ def test_help_gives_units_and_default_of_every_option(capsys):
         assert units.get(action.dest, "") in action.help
 
 
-def test_the_defaults_are_those_of_the_article():
-    given = vars(make_parser().parse_args(["train", "--images", "i", "--masks", "m", "--classes", "1"]))
-    assert {name: given[name] for name in ("backbone", "size", "batch", "learning_rate", "decay", "epochs")} == {
-        "backbone": "resnet34",
-        "size": (384, 384),
-        "batch": 2,
-        "learning_rate": 1e-5,
-        "decay": 1e-5,
-        "epochs": 50,
-    }
-    assert check_options(argparse.Namespace(**given))["validation"] == 69 and given["encoder_weights"] == "imagenet"
+ARTICLE = {"backbone": "resnet34", "size": (384, 384), "batch": 2, "learning_rate": 1e-5, "decay": 1e-5, "epochs": 50}
+ARTICLE |= {"validation": 69, "encoder_weights": "imagenet", "warm_up": 0, "augment": ()}
+USUAL = {"backbone": "small", "size": (384, 384), "batch": 3, "learning_rate": 1e-3, "decay": 0, "epochs": 50}
+USUAL |= {"validation": 0.2, "encoder_weights": "none", "warm_up": 0, "augment": ("flips", "turns")}
+
+
+@pytest.mark.parametrize(("words", "settings"), [
+    ("", USUAL),
+    ("--size 64x96", USUAL | {"size": (64, 96), "batch": 16, "augment": ("flips",)}),
+    ("--size 1024", USUAL | {"size": (1024, 1024), "batch": 1}),
+    ("--split s.csv --augment none", USUAL | {"validation": None, "augment": ()}),
+    ("--augment blur,flips", USUAL | {"augment": ("flips", "blur")}),
+    ("--backbone resnet18", USUAL | {"backbone": "resnet18", "encoder_weights": "imagenet", "warm_up": 2}),
+    ("--backbone resnet18 --encoder-weights none", USUAL | {"backbone": "resnet18"}),
+    ("--preset article", ARTICLE),
+    ("--batch 8 --preset article --augment", ARTICLE | {"batch": 8, "augment": ("flips", "turns")}),
+    ("--preset article --split s.csv", ARTICLE | {"validation": None}),
+])  # fmt: skip
+def test_a_setting_that_is_not_given_is_that_of_the_preset(words, settings):
+    given = make_parser().parse_args(["train", "--images", "i", "--masks", "m", *words.split()])
+    fill_settings(given)
+    assert {name: getattr(given, name) for name in settings} == settings
+
+
+def test_by_default_the_small_u_net_learns_from_changed_pictures_and_shows_them(photos, tmp_path, capsys):
+    words = ["train", "--images", photos / "images", "--masks", photos / "masks", "--output", tmp_path / "run"]
+    assert main([*map(str, words), "--size", "32", "--epochs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "10 images to train on, 2 to validate" in said and "small, 0.5 million weights" in said
+    with Image.open(tmp_path / "run" / "augmented.png") as drawn:
+        assert drawn.width > 600 and drawn.height > 400
+
+
+def test_a_run_of_an_earlier_version_names_the_preset(photos, tmp_path, capsys):
+    shutil.copytree(ROOT / "tests" / "begun_run", tmp_path / "run")
+    words = [word for word in command(photos, tmp_path / "run") if word not in ("--preset", "article")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "--backbone was resnet34 and is small" in said and "its defaults are --preset article" in said
 
 
 if __name__ == "__main__":

@@ -8,12 +8,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import segmentation_models as sm
 
+from segfeed.atomic import write_atomically
 from segfeed.audit import FATAL_FINDINGS, audit
+from segfeed.augment import RandomAugment
 from segfeed.classes import ClassRow, class_options, colour_of, find_classes_table, read_classes_table
 from segfeed.distributed.replicas import Replicas, ShardedBatches
 from segfeed.errors import CommandError, first_names
@@ -21,8 +24,8 @@ from segfeed.files import list_folder
 from segfeed.generator import DataGenerator
 from segfeed.losses import balanced_weights
 from segfeed.pairing import cut_zeros, split_ids, stem_of_id
+from segfeed.plots import plot_batch
 from segfeed.split.tables import read_split_file, read_split_groups
-from segfeed.transforms import flip_and_turn
 
 
 class Data(NamedTuple):
@@ -30,6 +33,7 @@ class Data(NamedTuple):
     validation: DataGenerator | ShardedBatches
     judged: DataGenerator  # the validation in uint8, as the saved model takes it
     test: DataGenerator | None  # in uint8 too
+    examples: DataGenerator  # three pictures of the training, augmented
     preprocess: Callable[[np.ndarray], np.ndarray] | None  # what `train` and `validation` do to images
     classes: list[dict[str, Any]]  # index, name and colour of each, for run.json
     groups: dict[str, str]  # of the stems of which --split names one
@@ -91,7 +95,7 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
     weights = balanced_weights(DataGenerator(train_ids, shuffle=False, **common)) if arguments.balanced else None
     if arguments.encoder_weights != "none":
         common["preprocess"] = sm.get_preprocessing(arguments.backbone)
-    augment = flip_and_turn if arguments.augment else None
+    augment = RandomAugment(*arguments.augment) if arguments.augment else None
 
     def train(shard: tuple[int, int] = (0, 1)) -> DataGenerator:
         return DataGenerator(train_ids, augment=augment, class_weights=weights, shard=shard, **common)
@@ -100,19 +104,32 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         """No class weights: they shape the training loss, not the validation."""
         return DataGenerator(validation_ids, shuffle=False, shard=shard, **common)
 
-    def judged(ids: Sequence[str]) -> DataGenerator:
-        """As the saved model takes images. Read once, at the end, so nothing is kept in memory."""
-        return DataGenerator(ids, shuffle=False, **common | {"preprocess": None, "dtype": "uint8", "cache_memory": 0})
+    # as the saved model takes images; read once, so nothing is kept in memory
+    as_bytes = common | {"shuffle": False, "preprocess": None, "dtype": "uint8", "cache_memory": 0}
 
     return Data(
         ShardedBatches(train, replicas) if replicas else train(),
         ShardedBatches(validation, replicas) if replicas else validation(),
-        judged(validation_ids),
-        judged(test_ids) if test_ids else None,
+        DataGenerator(validation_ids, **as_bytes),
+        DataGenerator(test_ids, **as_bytes) if test_ids else None,
+        DataGenerator(train_ids[:3], augment=augment, **as_bytes | {"batch_size": 3}),
         common.get("preprocess"),
         _classes(arguments),
         _groups(arguments) if arguments.split else {},
     )
+
+
+def draw_examples(examples: DataGenerator, path: Path) -> None:
+    """Draw what the training makes of three pictures in its first four epochs."""
+    drawn: list[tuple[np.ndarray, np.ndarray, str]] = []
+    for epoch in range(4):
+        examples.set_epoch(epoch)
+        images, masks, *_ = examples[0]
+        names = [f"{pair.stem}, epoch {epoch + 1}" for pair in examples.pairs]
+        drawn += zip(images, masks, names, strict=True)
+    images, masks, names = zip(*[row for first in range(len(names)) for row in drawn[first :: len(names)]], strict=True)
+    figure = plot_batch(np.stack(images), np.stack(masks), names).figure
+    write_atomically(path, lambda part: figure.savefig(part, dpi=100))
 
 
 def _classes(arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -19,28 +19,27 @@ from segfeed.train.evaluate import versions
 
 MAX_SEED = 2**32 - 1  # of NumPy's global state, which Keras sets
 # what the files hold counts, not where they lie; a run ends with the same weights however often it is saved
-NOT_COMPARED = {"images", "masks", "output", "overwrite", "save_every"}
+NOT_COMPARED = {"images", "masks", "output", "overwrite", "save_every", "preset"}
 
 
 def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """All arguments by name, as JSON keeps them; CommandError for one out of its range."""
-    for name, least in {"batch": 1, "epochs": 1, "lr_patience": 1, "patience": 1, "seed": 0, "classes": 1}.items():
+    least_of = {"batch": 1, "epochs": 1, "lr_patience": 1, "patience": 1, "warm_up": 0, "seed": 0, "classes": 1}
+    for name, least in least_of.items():
         if getattr(arguments, name) < least:
             raise CommandError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}: give at least {least}.")
     if arguments.seed > MAX_SEED:
         raise CommandError(f"--seed is {arguments.seed}: give at most {MAX_SEED}.")
     if not 0 < arguments.learning_rate < math.inf or not 0 <= arguments.decay < math.inf:
         raise CommandError("--learning-rate must be above 0, --decay at least 0, and both finite.")
-    if arguments.backbone not in (names := sm.get_available_backbone_names()):
-        raise CommandError(f"--backbone is {arguments.backbone}: give one of {', '.join(sorted(names))}.")
-    if arguments.augment and arguments.size[0] != arguments.size[1]:
-        raise CommandError(
-            "--augment turns images by quarters, which needs a square: give one --size, or leave it out."
-        )
+    if arguments.backbone not in (names := ["small", *sorted(sm.get_available_backbone_names())]):
+        raise CommandError(f"--backbone is {arguments.backbone}: give one of {', '.join(names)}.")
+    if arguments.backbone == "small" and arguments.encoder_weights != "none":
+        raise CommandError("--backbone small has no ImageNet weights: leave --encoder-weights out.")
+    if "turns" in arguments.augment and arguments.size[0] != arguments.size[1]:
+        raise CommandError("--augment turns needs a square: give one --size, or leave turns out.")
     if arguments.split and arguments.validation is not None:
         raise CommandError("--split names the validation images already: leave --validation out.")
-    if not arguments.split and arguments.validation is None:
-        arguments.validation = 69
     options = {key: value for key, value in vars(arguments).items() if key != "command"}
     if arguments.split:  # what it says counts, not where it lies
         parts = {part: sorted(names) for part, names in read_split_file(arguments.split).items()}
@@ -62,10 +61,11 @@ def find_checkpoint(
     if checkpoint is None:
         raise CommandError(f"{output} holds files that are no run of this program: give another --output.")
     old = checkpoint.content
+    before = _as_today(old["options"])
     differences = [
-        f"--{name.replace('_', '-')} was {old['options'].get(name)} and is {value}"
+        f"--{name.replace('_', '-')} was {_in_words(before.get(name))} and is {_in_words(value)}"
         for name, value in options.items()
-        if name not in NOT_COMPARED | {"epochs"} and old["options"].get(name) != value
+        if name not in NOT_COMPARED | {"epochs"} and before.get(name) != value
     ]
     if arguments.epochs < old["epochs"]:
         differences.append(f"--epochs is {arguments.epochs}, and {old['epochs']} are trained")
@@ -75,11 +75,24 @@ def find_checkpoint(
         return None
     if differences:
         saved = f", saved up to {place}" if (place := place_of(old)) else ""
+        earlier = (
+            "" if "preset" in old["options"] else " An earlier version began it: its defaults are --preset article."
+        )
         raise CommandError(
-            f"{output} holds another run{saved}: {'; '.join(differences)}. "
+            f"{output} holds another run{saved}: {'; '.join(differences)}.{earlier} "
             f"Give another --output, or --overwrite to replace it."
         )
     return checkpoint
+
+
+def _as_today(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run as this version writes them."""
+    kinds = options["augment"]
+    return {"warm_up": 0} | options | {"augment": ["flips", "turns"] * kinds if isinstance(kinds, bool) else kinds}
+
+
+def _in_words(value: Any) -> str:
+    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def refuse_volume(output: Path) -> None:

@@ -24,7 +24,7 @@ from segfeed.generator import DataGenerator
 from segfeed.locks import lock_folder
 from segfeed.losses import CrossEntropyDice
 from segfeed.metrics import make_iou
-from segfeed.models import build_unet
+from segfeed.models import build_unet, small_unet
 from segfeed.pairing import Pairs, find_pairs
 from segfeed.train.callbacks import (
     EpochProgress,
@@ -36,8 +36,9 @@ from segfeed.train.callbacks import (
     random_states,
 )
 from segfeed.train.checkpoint import RunCheckpoint, checksum, place_of
-from segfeed.train.data import Data, audit_or_stop, make_data
+from segfeed.train.data import Data, audit_or_stop, draw_examples, make_data
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
+from segfeed.train.optimizer import WarmUpAdam, encoder_layers
 from segfeed.train.options import check_options, compared_settings, find_checkpoint, refuse_volume
 
 
@@ -108,12 +109,15 @@ def _run(
         raise CommandError(str(error)) from None
     if checkpoint is None and cluster.rank == 0:
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
-        checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments))
+        checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments, len(data.train)))
+        if arguments.augment:
+            draw_examples(data.examples, arguments.output / "augmented.png")
     if checkpoint:
         saved.append(checkpoint.message)
     # loads from disk even when fresh, so that fresh and resumed runs share one path
-    first = checkpoint.load() if checkpoint else _make_model(arguments)
-    model = replicas.copy(first, lambda: _make_model(arguments)) if replicas else first
+    steps = len(data.train)
+    first = checkpoint.load() if checkpoint else _make_model(arguments, steps)
+    model = replicas.copy(first, lambda: _make_model(arguments, steps)) if replicas else first
     print(
         f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
         f"{f'{len(data.test.pairs)} to test, ' if data.test else ''}"
@@ -145,17 +149,25 @@ def _refuse_differences(infos: list[dict[str, Any]]) -> None:
         raise WorkerError(f"the workers differ: {'; '.join(different)}. Start all with the same command and data.")
 
 
-def _make_model(arguments: argparse.Namespace) -> keras.Model:
+def _make_model(arguments: argparse.Namespace, steps: int) -> keras.Model:
     weights = None if arguments.encoder_weights == "none" else arguments.encoder_weights
     try:
-        model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
+        if arguments.backbone == "small":
+            model = small_unet(arguments.classes, arguments.size)
+        else:
+            model = build_unet(arguments.backbone, arguments.classes, arguments.size, encoder_weights=weights)
     except FileNotFoundError as error:
         raise CommandError(f"{error} Here: --encoder-weights none.") from None
     except ValueError as error:
         cure = "Check --backbone, --size and --encoder-weights (imagenet, or none)."
         raise CommandError(f"the U-Net cannot be built: {str(error).rstrip('.')}. {cure}") from None
     iou = make_iou(arguments.classes)  # in `weighted_metrics`, because void pixels have the weight 0
-    model.compile(keras.optimizers.Adam(arguments.learning_rate), CrossEntropyDice(), weighted_metrics=[iou])
+    if arguments.warm_up:
+        frozen = {"warm_up_steps": arguments.warm_up * steps, "frozen": encoder_layers(model)}
+        optimizer = WarmUpAdam(arguments.learning_rate, **frozen)
+    else:
+        optimizer = keras.optimizers.Adam(arguments.learning_rate)
+    model.compile(optimizer, CrossEntropyDice(), weighted_metrics=[iou])
     model.optimizer.build(model.trainable_variables)  # so that all of it is saved
     return model
 
