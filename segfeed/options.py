@@ -131,6 +131,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=(384, 384),
         help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 (default: 384)",
     )
+    add("--crop", type=_side, help="train on squares of this side, not resized; for pictures far above --size")
     _add_classes(parser)
     add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
     add("--augment", action="store_true", help="mirror the training images and turn them by quarters")
@@ -214,6 +215,12 @@ def _size(text: str) -> tuple[int, int]:
     if len(sides) > 2 or any(side < 32 or side % 32 for side in sides):
         raise argparse.ArgumentTypeError(f"{text}: a side, or HEIGHTxWIDTH, in multiples of 32 pixels")
     return sides[0], sides[-1]
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or int(text) < 32 or int(text) % 32:
+        raise argparse.ArgumentTypeError(f"{text}: a side in pixels, a multiple of 32, such as 512")
+    return int(text)
 
 
 def _number_or_share(text: str) -> float:

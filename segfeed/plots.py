@@ -19,11 +19,9 @@ from skimage.color import label2rgb
 from skimage.segmentation import find_boundaries, mark_boundaries
 
 from segfeed.classes import COLOURS
-from segfeed.decode import read_image
 from segfeed.errors import printable
 from segfeed.masks import mask_classes
 from segfeed.pairing import Pair
-from segfeed.transforms import resize_image
 
 if TYPE_CHECKING:
     import keras
@@ -185,20 +183,21 @@ def plot_predictions(model: keras.Model, generator: DataGenerator, count: int = 
     """
     if generator.shuffle:
         raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
-    pairs = iter(generator.pairs)
-    kept: list[tuple[float, Pair, np.ndarray, np.ndarray]] = []
+    samples = enumerate(generator.samples)
+    kept: list[tuple[float, Pair, int, np.ndarray, np.ndarray]] = []
     for images, masks, *weights in generator:
         known = weights[0] > 0 if weights else np.ones(masks.shape[:3], bool)
         for mask, predicted, seen in zip(masks, model.predict_on_batch(images), known, strict=True):
             truth, found = mask_classes(mask), mask_classes(predicted)
             either = np.count_nonzero(((truth > 0) | (found > 0)) & seen)
             iou = np.count_nonzero((truth == found) & (truth > 0) & seen) / either if either else 1.0
-            kept.append((iou, next(pairs), truth[..., None], found[..., None]))
+            number, pair = next(samples)
+            kept.append((iou, pair, number, truth[..., None], found[..., None]))
         kept.sort(key=lambda row: row[:2])
         kept = kept[:count] + kept[max(count, len(kept) - count) :]
     figure, axes = _panels(2, len(kept), width=1.9)
-    for column, (iou, pair, truth, found) in zip(axes.T, kept, strict=True):
-        image = resize_image(read_image(pair.image), generator.size)
+    for column, (iou, pair, number, truth, found) in zip(axes.T, kept, strict=True):
+        image, _ = generator.pixels(number)
         column[0].imshow(overlay(image, truth))
         _set_title(column[0], f"{pair.stem}: mask")
         column[1].imshow(overlay(image, found))

@@ -33,7 +33,8 @@ class Data(NamedTuple):
 def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) -> None:
     """Print what the audit finds, and call `watch` after each pair; CommandError for what would stop the training."""
     n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
-    options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
+    options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore}
+    options["size"] = None if arguments.crop else arguments.size
     options |= {"class_names": names, "watch": watch, "splits": _parts_of(arguments) if arguments.split else None}
     try:
         findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
@@ -50,7 +51,7 @@ def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) ->
         words += ["--colours", "TABLE"] if arguments.colours else []
         words += ["--ignore", arguments.ignore] if arguments.ignore is not None else []
         words += ["--split", arguments.split] if arguments.split else []
-        words += ["--size", "{}x{}".format(*arguments.size)]
+        words += [] if arguments.crop else ["--size", "{}x{}".format(*arguments.size)]
         raise CommandError(
             f"{len(fatal)} of the findings would stop the training. Repair these files first; "
             f"`{shlex.join(map(str, words))}` lists them all."
@@ -78,6 +79,7 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         "masks_dir": arguments.masks,
         "batch_size": arguments.batch,
         "img_size": arguments.size,
+        "crop": arguments.crop,
         "n_classes": arguments.classes,
         "colours": arguments.colours,
         "ignore": arguments.ignore,

@@ -69,6 +69,7 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         "data": content["data"],
         "versions": versions(),
         "seed": arguments.seed,
+        "crop": arguments.crop,
         "best_epoch": content["best"]["epoch"],
         "epochs": content["epochs"],
         **scores,

@@ -33,6 +33,14 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
         raise CommandError("--learning-rate must be above 0, --decay at least 0, and both finite.")
     if arguments.backbone not in (names := sm.get_available_backbone_names()):
         raise CommandError(f"--backbone is {arguments.backbone}: give one of {', '.join(sorted(names))}.")
+    if arguments.crop:
+        if arguments.size not in ((384, 384), (arguments.crop, arguments.crop)):
+            size = "x".join(map(str, arguments.size))
+            raise CommandError(
+                f"--size is {size} and --crop {arguments.crop}: crops keep the pictures' own pixels, and nothing is "
+                f"resized. Leave one of them out."
+            )
+        arguments.size = (arguments.crop, arguments.crop)  # what the model takes
     if arguments.augment and arguments.size[0] != arguments.size[1]:
         raise CommandError(
             "--augment turns images by quarters, which needs a square: give one --size, or leave it out."
