@@ -41,9 +41,13 @@ class Samples(Sequence):
     def __getitem__(self, number: Any) -> Any:
         return self.pairs[number]
 
+    def picture_of(self, number: int) -> int:
+        """The place in `pairs` of the picture that a sample is, or is a part of."""
+        return number
+
     def files(self, number: int) -> tuple[str, str]:
         """The paths of image and mask."""
-        return self.pairs.files(number)
+        return self.pairs.files(self.picture_of(number))
 
     @staticmethod
     def void_value(n_classes: int, ignore: int | None) -> int | None:
@@ -146,12 +150,12 @@ class Tiles(Samples):
         top, left = self._place(picture, cell).tolist()
         return self.pairs[picture]._replace(stem=f"{self.pairs[picture].stem} ({top}, {left})")
 
-    def files(self, number: int) -> tuple[str, str]:
-        return self.pairs.files(self._find(number)[0])
+    def picture_of(self, number: int) -> int:
+        return int(np.searchsorted(self._ends, number, side="right"))
 
     def _find(self, number: int) -> tuple[int, np.ndarray]:
         """The number of the picture, and the tile's row and column in its grid."""
-        picture = int(np.searchsorted(self._ends, number, side="right"))
+        picture = self.picture_of(number)
         rows, columns = self._grids[picture].tolist()
         return picture, np.array(divmod(number - int(self._ends[picture]) + rows * columns, columns))
 

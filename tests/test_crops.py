@@ -140,7 +140,7 @@ def test_the_tiles_hold_each_pixel_once(sides, size):
 
     def whole(number):
         read.append(number)
-        return places(*sides[tiles._find(number)[0]])
+        return places(*sides[tiles.picture_of(number)])
 
     assert len(tiles) == sum(-(-height // size[0]) * -(-width // size[1]) for height, width in sides)
     seen = Counter()
@@ -148,7 +148,7 @@ def test_the_tiles_hold_each_pixel_once(sides, size):
         image, mask = tiles.read(number, whole, 0)
         known = mask[..., 0] != 255
         np.testing.assert_array_equal(mask[known, 0], value_of(image)[known])
-        picture = tiles._find(number)[0]
+        picture = tiles.picture_of(number)
         seen.update((picture, row, column) for row, column in image[known][:, :2].tolist())
     assert set(seen.values()) == {1}
     assert len(seen) == sum(height * width for height, width in sides)
