@@ -7,13 +7,12 @@ import pickle
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from segfeed.errors import DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from segfeed.generator import DataGenerator
 
 BYTES = range(256)
@@ -32,12 +31,23 @@ def whole_number(name: str, value: Any) -> int:
     return number
 
 
-def height_and_width(img_size: Any) -> tuple[int, int]:
+def height_and_width(img_size: Any, name: str = "img_size") -> tuple[int, int]:
     """One side, or (height, width), as (height, width) in pixels; ValueError unless both are whole and at least 1."""
     sides = (img_size, img_size) if np.ndim(img_size) == 0 else tuple(img_size)
-    if len(sides) != 2 or min(whole_number("img_size", side) for side in sides) < 1:
-        raise ValueError(f"img_size is {sides}: give one side or (height, width), in pixels, at least 1.")
+    if len(sides) != 2 or min(whole_number(name, side) for side in sides) < 1:
+        raise ValueError(f"{name} is {sides}: give one side or (height, width), in pixels, at least 1.")
     return int(sides[0]), int(sides[1])
+
+
+def sides_of_samples(img_size: Any, crop: Any) -> tuple[int, int]:
+    """(height, width) of the samples of a generator with these arguments; ValueError if both are given and differ."""
+    size = height_and_width(img_size)
+    if crop is None:
+        return size
+    sides = height_and_width(crop, "crop")
+    if size not in ((128, 128), sides):  # the default, which nobody gave
+        raise ValueError(f"img_size is {img_size} and crop is {crop}: a crop keeps its own pixels. Leave img_size out.")
+    return sides
 
 
 def rank_and_world(shard: Any) -> tuple[int, int]:
@@ -64,6 +74,8 @@ def check_arguments(given: DataGenerator) -> None:
         raise ValueError(f"batch_size is {given.batch_size}: {world} replicas share a batch of at least {world}.")
     if not 1 <= given.n_classes <= 256:
         raise ValueError(f"n_classes is {given.n_classes}: 1 for object or ground, else 2 to 256 class indices.")
+    if given.crop is not None and given.n_classes == 256:
+        raise ValueError("n_classes is 256, and crop needs a value for void: give at most 255 classes with it.")
     if given.n_channels not in (1, 3):
         raise ValueError(f"n_channels is {given.n_channels}: 3 gives RGB, 1 gives grey.")
     if given.dtype not in ("float32", "uint8"):
@@ -82,6 +94,20 @@ def check_arguments(given: DataGenerator) -> None:
         raise ValueError(
             f"class_weights is {given.class_weights}: give each of {names} classes a number from 0 on, in a list."
         )
+
+
+def check_count(samples: int, given: DataGenerator) -> None:
+    """Raise ValueError for samples that give no batch."""
+    if samples and len(given) == 0:
+        few = f"{samples} samples give no batch of {given.batch_size} with drop_last=True"
+        raise ValueError(f"{few}: use a smaller batch_size or drop_last=False.")
+
+
+def check_undivided(shard: tuple[int, int]) -> None:
+    """Raise ValueError if keras.distribution would divide the part of one worker again."""
+    spread = keras.distribution.distribution()  # it has num_data_shards where Keras divides a Sequence
+    if shard[1] > 1 and getattr(spread, "num_data_shards", 1) > 1 and spread.auto_shard_dataset:
+        raise ValueError(f"shard={shard} and keras.distribution both divide: set auto_shard_dataset=False.")
 
 
 def _are_weights(weights: Any, names: int) -> bool:
@@ -112,7 +138,7 @@ def _check_colours(colours: Mapping, names: int, ignore: int | None) -> None:
 
 
 def check_augmented(
-    returned: Any, pair: tuple[np.ndarray, np.ndarray], n_classes: int, ignore: int | None, files: tuple[Path, Path]
+    returned: Any, pair: tuple[np.ndarray, np.ndarray], n_classes: int, ignore: int | None, files: tuple[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `augment` returned; DataError, with the file's name, unless it is like the pair that it was given."""
     if not isinstance(returned, tuple | list) or len(returned) != 2:

@@ -10,15 +10,17 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import PIL
 import simplejpeg
 
-from segfeed.files import file_status
-from segfeed.pairing import Pairs
+from segfeed.files import status_of
+
+if TYPE_CHECKING:
+    from segfeed.crops import Samples
 
 DECODERS = cv2, simplejpeg, PIL
 Pixels = tuple[np.ndarray, np.ndarray]
@@ -45,7 +47,12 @@ class PixelCache:
     """
 
     def __init__(
-        self, pairs: Pairs, size: tuple[int, int], memory: int, folder: str | Path | None = None, settings: Any = None
+        self,
+        pairs: Samples,
+        size: tuple[int, int],
+        memory: int,
+        folder: str | Path | None = None,
+        settings: Any = None,
     ):
         self._arguments = pairs, size, memory, folder, settings
         self.pairs, self.size = pairs, size
@@ -73,7 +80,7 @@ class PixelCache:
 
     def copy_batch(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray) -> bool:
         """Copy these pairs into a batch, in two calls; False, and nothing is copied, if one must be read again."""
-        metadata = [_metadata(*self.pairs.files(number)) for number in numbers.tolist()]
+        metadata = [status_of(*self.pairs.files(number)) for number in numbers.tolist()]
         if (self._trusted[numbers] != self._marks[numbers] ^ metadata).any():
             return False
         for kept, batch in ((self._images, images), (self._masks, masks)):
@@ -89,7 +96,7 @@ class PixelCache:
             image, mask = place or (np.empty((*self.size, channels), np.uint8) for channels in (3, 1))
             read(number, image, mask)
             return image, mask
-        metadata = _metadata(*self.pairs.files(number))  # taken first: a change while reading shows the next time
+        metadata = status_of(*self.pairs.files(number))  # taken first: a change while reading shows the next time
         image, mask = self._images[number], self._masks[number]
         if self._trusted[number] != self._marks[number] ^ metadata:  # else this process knows mark and metadata
             if self._marks[number] != self._mark(metadata, image, mask):
@@ -107,12 +114,7 @@ def slot_bytes(size: tuple[int, int]) -> int:
     return 4 * math.prod(size) + 16
 
 
-def _metadata(*files: str) -> int:
-    found = map(file_status, files)
-    return hash(tuple((file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found))
-
-
-def _key(pairs: Pairs, *settings: Any) -> str:
+def _key(pairs: Samples, *settings: Any) -> str:
     digest = hashlib.sha256(repr((settings, *(package.__version__ for package in DECODERS))).encode())
     for number in range(len(pairs)):
         digest.update("\0".join(map(os.path.abspath, pairs.files(number))).encode(errors="surrogateescape") + b"\0")

@@ -1,4 +1,4 @@
-"""What one pass of a model over a set counts, picture by picture. Void pixels count nowhere."""
+"""What one pass of a model over a set counts, sample by sample. Void pixels count nowhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 0.0075  # of a picture's diagonal: how far apart boundary pixels may
 
 
 class Counts(NamedTuple):
-    """Of N pictures and K classes; one class of the generator is K = 2, ground and object."""
+    """Of N samples and K classes; one class of the generator is K = 2, ground and object."""
 
     threshold: float | None  # from which probability on a pixel is the object; None for several classes
     pixels: np.ndarray  # int64 (N, 3, K): pixels that are of the class, that the model gives to it, and both

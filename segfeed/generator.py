@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -17,17 +18,20 @@ from segfeed.arguments import (
     VOID,
     check_arguments,
     check_augmented,
+    check_count,
     check_picklable,
     check_preprocessed,
-    height_and_width,
+    check_undivided,
     rank_and_world,
+    sides_of_samples,
     whole_number,
 )
 from segfeed.buffers import Buffers
 from segfeed.cache import PixelCache, source_digest
-from segfeed.errors import DataError
-from segfeed.masks import Colours, check_mask
-from segfeed.pairing import Pairs, as_list, find_pairs, read_files
+from segfeed.crops import Crops, Samples, Tiles
+from segfeed.masks import Colours
+from segfeed.order import Order
+from segfeed.pairing import Pairs, as_list, find_pairs, read_checked
 from segfeed.threads import CORES, Threads
 from segfeed.transforms import resize_image, resize_mask
 
@@ -42,7 +46,7 @@ class DataGenerator(keras.utils.Sequence):
     """Batches of images and masks for `fit`, `evaluate` and `predict`.
 
     Batch `i` is `(images, masks)`, or `(images, masks, sample_weights)` with `ignore` or
-    `class_weights`: new arrays at every call, images and masks of `dtype`:
+    `class_weights`, and for tiles: new arrays at every call, images and masks of `dtype`:
     images (B, H, W, n_channels), RGB (or grey) in [0, 1], or in 0–255 as uint8; masks (B, H, W, 1) of
     0 and 1, or one-hot (B, H, W, n_classes); sample weights float32 (B, H, W).
     B is `batch_size`, and smaller in the last batch unless `drop_last`. Each batch is read by all
@@ -63,6 +67,11 @@ class DataGenerator(keras.utils.Sequence):
         augment: called as `augment(image, mask, rng)` on the resized uint8 pair of a sample, the mask
             in class indices (0 and 1 for one class), with an `rng` keyed on (seed, epoch, sample),
             from several threads; returns a pair of the same shapes and dtypes. It may read another generator.
+        crop: side, or (height, width), of parts of the pictures in their own pixels, in place of whole pictures that
+            are resized; leave `img_size` out. With `shuffle` each sample is a random crop of its pair
+            (`segfeed.crops.Crops`), and the cache is not used. Without, the samples are tiles that hold each pixel
+            once (`segfeed.crops.Tiles`), for validation; what a tile shows besides has the weight 0. A smaller
+            picture is continued by its mirror image: void in tiles and with `ignore`, else its mask is mirrored too.
         preprocess: called on float32 images in 0–255, (B, H, W, C), in place of dividing by 255: what
             `segmentation_models.get_preprocessing` returns for ImageNet weights. Returns float32 of that shape.
         dtype: "float32", or "uint8" for a quarter of the bytes: begin the model with
@@ -104,6 +113,7 @@ class DataGenerator(keras.utils.Sequence):
         drop_last: bool = False,
         shard: tuple[int, int] = (0, 1),
         augment: Augment | None = None,
+        crop: int | tuple[int, int] | None = None,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "float32",
         colours: Colours | None = None,
@@ -115,7 +125,7 @@ class DataGenerator(keras.utils.Sequence):
     ):
         super().__init__(**kwargs)
         self.batch_size = whole_number("batch_size", batch_size)
-        self.size = height_and_width(img_size)
+        self.size = sides_of_samples(img_size, crop)
         self.n_classes = whole_number("n_classes", n_classes)
         self.n_channels = whole_number("n_channels", n_channels)
         self.shuffle = shuffle
@@ -123,6 +133,7 @@ class DataGenerator(keras.utils.Sequence):
         self.drop_last = drop_last
         self.shard = rank_and_world(shard)
         self.augment = augment
+        self.crop = None if crop is None else self.size
         self.preprocess = preprocess
         self.dtype = dtype
         self.colours = colours
@@ -132,31 +143,38 @@ class DataGenerator(keras.utils.Sequence):
         self.workers = 1
         self._weights = np.zeros(256, np.float32)
         self._weights[: max(2, self.n_classes)] = 1 if class_weights is None else class_weights
-        ids = as_list(ids)
-        self._count = len(ids)
-        if self._count and len(self) == 0:
-            few = f"{self._count} samples give no batch of {self.batch_size} with drop_last=True"
-            raise ValueError(f"{few}: use a smaller batch_size or drop_last=False.")
         memory = whole_number("cache_memory", cache_memory)
+        kind = Samples if crop is None else Crops if shuffle else Tiles
+        self._void = kind.void_value(self.n_classes, self.ignore)  # in a mask as stored
+        about = self.size, self.seed, self._void
+        if kind is Crops:
+            memory, cache_dir = 0, None  # each epoch has other pixels
         source = None if cache_dir is None else source_digest(resize_image, resize_mask, type(self)._read)
-        read = self.n_classes, self.ignore, colours, source
+        read = self.n_classes, self.ignore, colours, source, self.crop
+        ids = as_list(ids)
         self._cache = ThreadPoolExecutor(1).submit(
-            lambda: PixelCache(find_pairs(imgs_dir, masks_dir, ids), self.size, memory, cache_dir, read)
+            lambda: PixelCache(kind(find_pairs(imgs_dir, masks_dir, ids), *about), self.size, memory, cache_dir, read)
         )
-        if self._count <= CHECKED_AT_ONCE:
+        if len(ids) <= CHECKED_AT_ONCE:
             self._cache.result()
+        self._count = len(self.samples) if kind is Tiles else len(ids)
+        check_count(self._count, self)
         self._buffers = Buffers()
         self.set_epoch(0)
 
     @property
-    def pairs(self) -> Pairs:
+    def samples(self) -> Samples:
         """The files of every sample."""
         return self._cache.result().pairs
 
+    @property
+    def pairs(self) -> Pairs:
+        """The files of every picture."""
+        return self.samples.pairs
+
     def __len__(self) -> int:
         """Batches in an epoch."""
-        full, rest = divmod(self._count, self.batch_size)
-        return full + (rest > 0 and not self.drop_last)
+        return (self._count + (0 if self.drop_last else self.batch_size - 1)) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """Read batch `index` of this epoch's order; IndexError beyond the last."""
@@ -174,17 +192,17 @@ class DataGenerator(keras.utils.Sequence):
             part.result()
         if self.preprocess is not None and len(images):
             images = check_preprocessed(self.preprocess(images), images.shape)
-        self._note(index)
+        self._order.note(index, len(self))
         return images, *targets
 
     def _start_batch(self, index: int) -> Batch:
         """Let the threads read batch `index`."""
         rank, world = self.shard
-        numbers = self._order[index * self.batch_size : (index + 1) * self.batch_size][rank::world]
+        numbers = self._order.numbers[index * self.batch_size : (index + 1) * self.batch_size][rank::world]
         images = self._buffers.empty((len(numbers), *self.size, self.n_channels), self.dtype)
         masks = self._buffers.empty((len(numbers), *self.size, self.n_classes), self.dtype)
         arrays = [images, masks]
-        if self.ignore is not None or self.class_weights is not None:
+        if self._void is not None or self.class_weights is not None:
             arrays.append(self._buffers.empty(masks.shape[:3], "float32"))
         submit = _threads(os.getpid()).submit
         if self._as_kept and len(numbers) and self._cache.result().has_all(numbers):
@@ -198,7 +216,7 @@ class DataGenerator(keras.utils.Sequence):
     def _as_kept(self) -> bool:
         """Whether a batch holds the pixels as the cache does."""
         plain = (self.dtype, self.n_channels, self.n_classes) == ("uint8", 3, 1)
-        return plain and self.augment is None and self.ignore is None and self.class_weights is None
+        return plain and self.augment is None and self._void is None and self.class_weights is None
 
     def _copy(self, numbers: np.ndarray, images: np.ndarray, masks: np.ndarray, epoch: int) -> None:
         """Copy samples that are in the cache into a batch."""
@@ -209,14 +227,15 @@ class DataGenerator(keras.utils.Sequence):
         """Write samples, (number, its places in the arrays of a batch)."""
         cache, as_kept = self._cache.result(), self._as_kept
         for number, image_out, mask_out, *weight_out in samples:
-            image, mask = cache.get_or_read(number, self._read, (image_out, mask_out) if as_kept else None)
+            read = functools.partial(self._read, epoch=epoch) if self.crop else self._read
+            image, mask = cache.get_or_read(number, read, (image_out, mask_out) if as_kept else None)
             if image is image_out:
                 continue
             if self.augment is not None:
                 # + 1: NumPy pads a key with zeros, and [seed, epoch, 0] would draw what made the order
                 rng = np.random.default_rng([self.seed, epoch, number + 1])
-                pair, files = self.augment(image.copy(), mask.copy(), rng), self.pairs[number][1:]
-                image, mask = check_augmented(pair, (image, mask), self.n_classes, self.ignore, files)
+                pair, files = self.augment(image.copy(), mask.copy(), rng), self.samples.files(number)
+                image, mask = check_augmented(pair, (image, mask), self.n_classes, self._void, files)
             if self.n_channels == 1:
                 image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
             if self.dtype == "uint8" or self.preprocess is not None:
@@ -227,60 +246,40 @@ class DataGenerator(keras.utils.Sequence):
             if weight_out:
                 np.take(self._weights, mask[..., 0], out=weight_out[0])
 
-    def _read(self, number: int, image_out: np.ndarray, mask_out: np.ndarray) -> None:
-        """Read pair `number` from its files and resize it; the mask in class indices, and VOID."""
-        image, mask = read_files(*self.pairs.files(number), self.size, self.colours)
-        try:
-            check_mask(mask, self.n_classes, self.ignore)  # as stored: resizing could drop a wrong value
-        except DataError as error:
-            raise DataError(f"{self.pairs[number].mask}: {error}", error.kind) from None
-        resize_image(image, self.size, image_out)
+    def _read(self, number: int, image_out: np.ndarray, mask_out: np.ndarray, epoch: int = 0) -> None:
+        """Read sample `number` from its files, resized or cropped; the mask in class indices, and VOID."""
+        image, mask = self.samples.read(number, self._whole, epoch)
+        resize_image(image, self.size, image_out)  # a crop has this size
         mask = resize_mask(mask, self.size)
         np.copyto(mask_out, mask if self.n_classes > 1 else mask > 0)
-        if self.ignore is not None:
-            mask_out[mask == self.ignore] = VOID
+        if self._void is not None:
+            mask_out[mask == self._void] = VOID
+
+    def _whole(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and mask as stored, checked before anything is made smaller: a wrong value could go."""
+        size = None if self.crop else self.size
+        return read_checked(self.samples.files(number), size, self.colours, self.n_classes, self.ignore)
+
+    def pixels(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and mask of sample `number` as `augment` gets them, not to be written to; of crops those of epoch 0."""
+        return self._cache.result().get_or_read(number, self._read)
 
     # --- The epoch ---------------------------------------------------------------------------
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of `epoch`, from 0: call it to go on with a run that was interrupted."""
         self.epoch = whole_number("epoch", epoch)
-        self._order = np.arange(self._count, dtype=np.int32)
-        if self.shuffle:
-            np.random.default_rng([self.seed, self.epoch]).shuffle(self._order)
+        self._order = Order(self._count, [self.seed, self.epoch] if self.shuffle else None)
         self._begun: tuple[int, dict[int, Batch]] = (0, {})
-        self._given: set[int] = set()  # the batches of this order, since Keras began with it
-        self._given_again = self._looped = self._within_epoch = False
 
     def on_epoch_begin(self) -> None:
-        spread = keras.distribution.distribution()  # it has num_data_shards where Keras divides a Sequence
-        if self.shard[1] > 1 and getattr(spread, "num_data_shards", 1) > 1 and spread.auto_shard_dataset:
-            raise ValueError(f"shard={self.shard} and keras.distribution both divide: set auto_shard_dataset=False.")
-        self._within_epoch, self._looped = True, False
+        check_undivided(self.shard)
+        self._order.begin()
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch's order, if all batches were handed out since `on_epoch_begin`.
-
-        Keras also calls this before the first epoch, after a look at the shapes of batches 0 and 1: no epoch ends
-        there. With `steps_per_epoch` below `len`, Keras goes on in the same order after the next `on_epoch_begin`,
-        and so does this class: each batch of an order comes once. An order that was left in its midst, because
-        training stopped, does not come again.
-        In a loop of your own, `on_epoch_begin` may be left out if there are more than two batches.
-        """
-        if self._within_epoch:
-            ended = self._given_again or len(self._given) == len(self)
-        else:
-            ended = self._looped or bool(self._given)
-        self._within_epoch = False
-        if ended:
+        """Go on to the next epoch's order, if this one has come to its end, as `Order.end` says."""
+        if self._order.end(len(self)):
             self.set_epoch(self.epoch + 1)
-
-    def _note(self, index: int) -> None:
-        """Remember that batch `index` was handed out."""
-        self._looped = index == len(self) - 1 > 1  # Keras does not look so far
-        if self._within_epoch or self._given:
-            self._given_again |= index in self._given  # so Keras has begun anew
-            self._given.add(index)
 
     # --- Other processes ---------------------------------------------------------------------
 
@@ -292,7 +291,8 @@ class DataGenerator(keras.utils.Sequence):
 
     def __getstate__(self) -> dict[str, Any]:
         check_picklable(augment=self.augment, preprocess=self.preprocess)
-        return {**self.__dict__, "_cache": self._cache.result(), "_begun": (0, {}), "_given": {*self._given}}
+        order = copy.deepcopy(self._order)  # a copy counts its epochs for itself
+        return {**self.__dict__, "_cache": self._cache.result(), "_begun": (0, {}), "_order": order}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ PRESETS: dict[str | None, dict[str, Any]] = {  # a value, or a function of the o
         "backbone": "small",
         "encoder_weights": lambda given: "none" if given.backbone == "small" else "imagenet",
         "warm_up": lambda given: 0 if given.encoder_weights == "none" else 2,
-        "augment": lambda given: ("flips", "turns") if given.size[0] == given.size[1] else ("flips",),
+        "augment": lambda given: ("flips", "turns") if given.crop or given.size[0] == given.size[1] else ("flips",),
         "validation": lambda given: None if given.split else 0.2,
-        "batch": lambda given: min(16, max(1, 2**19 // (given.size[0] * given.size[1]))),
+        "batch": lambda given: min(16, max(1, 2**19 // (given.crop**2 if given.crop else math.prod(given.size)))),
         "learning_rate": 1e-3,
         "decay": 0.0,
     },
@@ -168,6 +169,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=(384, 384),
         help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 (default: 384)",
     )
+    add("--crop", type=_side, help="train on squares of this side, not resized; for pictures far above --size")
     _add_classes(parser)
     add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
     add("--augment", type=_kinds, nargs="?", const=("flips", "turns"), metavar="KINDS", help=f"some of "
@@ -259,6 +261,12 @@ def _size(text: str) -> tuple[int, int]:
     if len(sides) > 2 or any(side < 32 or side % 32 for side in sides):
         raise argparse.ArgumentTypeError(f"{text}: a side, or HEIGHTxWIDTH, in multiples of 32 pixels")
     return sides[0], sides[-1]
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or int(text) < 32 or int(text) % 32:
+        raise argparse.ArgumentTypeError(f"{text}: a side in pixels, a multiple of 32, such as 512")
+    return int(text)
 
 
 def _number_or_share(text: str) -> float:

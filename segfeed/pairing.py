@@ -14,7 +14,7 @@ import numpy as np
 from segfeed.decode import read_image_and_size
 from segfeed.errors import DataError, first_names
 from segfeed.files import Lost, file_name, is_also_a_name, list_folder, names_of, stem_of
-from segfeed.masks import Colours, read_mask
+from segfeed.masks import Colours, check_mask, read_mask
 
 T = TypeVar("T")
 
@@ -232,4 +232,20 @@ def read_files(
             f"if the two are turned against each other, look at the EXIF orientation of both.",
             "unequal sizes",
         )
+    return image, mask
+
+
+def read_checked(
+    files: tuple[str, str],
+    for_size: tuple[int, int] | None,
+    colours: Colours | None,
+    n_classes: int,
+    ignore: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_files`, with the mask checked as in `check_mask`; its DataError names the file."""
+    image, mask = read_files(*files, for_size, colours)
+    try:
+        check_mask(mask, n_classes, ignore)
+    except DataError as error:
+        raise DataError(f"{files[1]}: {error}", error.kind) from None
     return image, mask

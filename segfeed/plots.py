@@ -21,10 +21,8 @@ from skimage.segmentation import find_boundaries, mark_boundaries
 
 from segfeed.classes import COLOURS
 from segfeed.counts import Counts, count_pixels, predicted_picture
-from segfeed.decode import read_image
 from segfeed.errors import printable
 from segfeed.masks import mask_classes
-from segfeed.transforms import resize_image
 
 if TYPE_CHECKING:
     import keras
@@ -194,16 +192,16 @@ def plot_predictions(
     if generator.shuffle:
         raise ValueError("the generator shuffles, so a prediction cannot be named: make it with shuffle=False.")
     counts = counts or count_pixels(model, generator)
-    pairs, ious = generator.pairs, counts.picture_iou
-    order = sorted(range(len(ious)), key=lambda number: (ious[number], pairs[number]))
+    samples, ious = generator.samples, counts.picture_iou
+    order = sorted(range(len(ious)), key=lambda number: (ious[number], number))
     kept = order[:count] + order[max(count, len(order) - count) :]
     figure, axes = make_panels(2, len(kept), width=1.9)
     for column, number in zip(axes.T, kept, strict=True):
         _, truth, found, _ = predicted_picture(model, generator, number, counts.threshold)
-        image = resize_image(read_image(pairs[number].image), generator.size)
+        image, _ = generator.pixels(number)
         column[0].imshow(overlay(image, truth[..., None]))
-        set_title(column[0], f"{pairs[number].stem}: mask")
+        set_title(column[0], f"{samples[number].stem}: mask")
         column[1].imshow(overlay(image, found[..., None]))
         set_title(column[1], f"prediction, IoU {ious[number]:.2f}")
-    scores = ", ".join(f"{printable(pairs[number].stem)} {ious[number]:.2f}" for number in kept)
+    scores = ", ".join(f"{printable(samples[number].stem)} {ious[number]:.2f}" for number in kept)
     return DescribedFigure(figure, f"IoU, worst first: {scores}")

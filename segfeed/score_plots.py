@@ -36,8 +36,8 @@ def plot_worst(model: keras.Model, generator: DataGenerator, counts: Counts, cou
 
     `generator` gives uint8 images, and does not shuffle; `counts` is what `count_pixels` returned for the two.
     """
-    pairs, iou = generator.pairs, counts.picture_iou
-    worst = sorted(range(len(iou)), key=lambda number: (iou[number], pairs[number]))[:count]
+    samples, iou = generator.samples, counts.picture_iou
+    worst = sorted(range(len(iou)), key=lambda number: (iou[number], number))[:count]
     columns = min(5, max(3, len(worst)))  # the legend needs three
     figure, axes = make_panels(2 * -(-len(worst) // columns), columns)
     colours, seen = np.array([to_rgb(colour) for colour in PARTS.values()]), np.zeros(len(PARTS), np.int64)
@@ -47,7 +47,7 @@ def plot_worst(model: keras.Model, generator: DataGenerator, counts: Counts, cou
         seen += np.bincount(parts.ravel(), minlength=len(PARTS))
         above, below = axes[2 * (place // columns) :, place % columns][:2]
         above.imshow(image)
-        set_title(above, pairs[number].stem)
+        set_title(above, samples[number].stem)
         below.imshow(colours[parts])
         below.set(xticks=[], yticks=[])
         below.set_axis_on()  # its frame: void is white as the page
@@ -55,7 +55,7 @@ def plot_worst(model: keras.Model, generator: DataGenerator, counts: Counts, cou
     shown = [name for name, pixels in zip(PARTS, seen, strict=True) if pixels or name in ALWAYS]
     patches = [Patch(facecolor=PARTS[name], edgecolor="black", label=name) for name in shown]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=LETTERS)
-    scores = ", ".join(f"{printable(pairs[number].stem)} {iou[number]:.2f}" for number in worst)
+    scores = ", ".join(f"{printable(samples[number].stem)} {iou[number]:.2f}" for number in worst)
     shares = ", ".join(f"{name} {pixels / seen.sum():.1%}" for name, pixels in zip(PARTS, seen, strict=True) if pixels)
     return DescribedFigure(figure, f"Lowest IoU of a picture: {scores}. Of all pixels of these: {shares}")
 

@@ -37,13 +37,13 @@ def reads(monkeypatch):
     pool, all_free = generator._threads(os.getpid()), threading.Barrier(threads.CORES)
     for part in [pool.submit(all_free.wait) for _ in range(threads.CORES)]:
         part.result()  # nothing is being read ahead for an earlier test
-    read_files = generator.read_files
+    read_checked = generator.read_checked
 
-    def counting(image, *others):
-        seen.append(Path(image).stem)
-        return read_files(image, *others)
+    def counting(files, *others):
+        seen.append(Path(files[0]).stem)
+        return read_checked(files, *others)
 
-    monkeypatch.setattr(generator, "read_files", counting)
+    monkeypatch.setattr(generator, "read_checked", counting)
     return seen
 
 

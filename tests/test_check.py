@@ -672,6 +672,8 @@ GENERATORS = {
     "no cache": {"cache_memory": 0, "augment": flip_and_turn},
     "enlarged": {"img_size": 100},
     "not square": {"img_size": (32, 48)},
+    "crops": {"img_size": 64, "crop": 64, "augment": flip_and_turn},  # as large as a probe
+    "tiles": {"img_size": 64, "crop": 64, "shuffle": False, "dtype": "uint8"},
 }
 
 

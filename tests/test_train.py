@@ -43,6 +43,8 @@ from segfeed.errors import WorkerError
 from segfeed.options import fill_settings
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
+from segfeed.train.data import make_data
+from segfeed.train.options import check_options
 from utils import ROOT, SAMPLE
 
 PICTURES = ["curves.png", "predictions.png", "worst.png", "confusion.png", "calibration.png"]
@@ -58,12 +60,12 @@ def tiny(backbone, n_classes, img_size, encoder_weights=None):
     return keras.Model(image, keras.layers.Conv2D(n_classes, 3, padding="same", activation=last)(x))
 
 
-def write_photos(root, count=12):
+def write_photos(root, count=12, height=32, width=32):
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
         (root / name).mkdir(parents=True)
     for number in range(count):
-        image, mask = rng.integers(0, 150, (32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)
+        image, mask = rng.integers(0, 150, (height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
         y, x = rng.integers(0, 16, 2)
         mask[y : y + 16, x : x + 16] = 255
         image[mask > 0] += 100
@@ -415,15 +417,21 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(number, photo
 
 
 @pytest.mark.parametrize(
-    ("engine", "batch"),
-    [("fit", 2), pytest.param("fit", 5, marks=pytest.mark.long), pytest.param("strategy", 2, marks=pytest.mark.long)],
+    ("engine", "batch", "crop"),
+    [
+        ("fit", 2, ()),
+        ("fit", 2, ("--crop", 32)),
+        pytest.param("fit", 5, (), marks=pytest.mark.long),
+        pytest.param("strategy", 2, (), marks=pytest.mark.long),
+    ],
 )
-def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypatch, raising, capsys):
+def test_a_run_goes_on_within_an_epoch(engine, batch, crop, photos, tmp_path, monkeypatch, raising, capsys):
     """9 images in batches of 2 are 5 steps an epoch, and in batches of 5 they are 2; each but the last is saved."""
     steps = -(-9 // batch)
+    photos = write_photos(tmp_path / "large", height=40, width=52) if crop else photos
     if engine == "strategy":
         monkeypatch.setattr(run, "make_replicas", lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1))
-    more = ("--batch", batch, "--balanced", "--decay", 0.1)
+    more = ("--batch", batch, "--balanced", "--decay", 0.1, *crop)
     raising(0, lambda: None)
     assert main(command(photos, tmp_path / "whole", 3, *more)) == 0
     words = command(photos, tmp_path / "cut", 3, *more, "--save-every", 1)
@@ -447,6 +455,25 @@ def test_a_run_goes_on_within_an_epoch(engine, batch, photos, tmp_path, monkeypa
     raising(0, lambda: None)
     assert main(words) == 0
     assert_same(tmp_path / "whole", tmp_path / "cut")
+    assert json.loads((tmp_path / "cut" / "run.json").read_text())["crop"] == (32 if crop else None)
+    assert load_run(tmp_path / "cut").crop == (32 if crop else None)
+
+
+def test_the_validation_of_crops_is_of_whole_pictures(tmp_path):
+    """By tiles, of which each judges pixels of its own; a part of several workers holds its part of the tiles."""
+    photos = write_photos(tmp_path / "large", 6, height=40, width=52)
+    arguments = make_parser().parse_args(command(photos, tmp_path / "run", 1, "--crop", 32))
+    arguments.classes = 1
+    check_options(arguments)
+    ids = [f"{number:02d}" for number in range(6)]
+    data = make_data(arguments, ids)
+    assert (len(data.train.pairs), len(data.validation.pairs), data.train.size) == (4, 2, (32, 32))
+    assert sum(float(weights.sum()) for *_, weights in data.validation) == 2 * 40 * 52
+    assert len(data.validation.samples) == 8 and len(data.train.samples) == 4
+    arguments.batch = 3
+    shared = make_data(arguments, ids, Replicas(tf.distribute.get_strategy(), 0, 1)).validation
+    assert [shared.samples(index) for index in range(len(shared))] == [3, 3, 2]
+    assert sum(float(weights.sum()) for parts in shared for *_, weights in parts) == 2 * 40 * 52
 
 
 @pytest.mark.parametrize("engine", ["fit", "strategy"])
@@ -1116,6 +1143,10 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
         assert changed("--output", here) == f"--output is {here}: give the name of a folder, which may be new."
     said = changed("--backbone", "resnet33")
     assert said.startswith("--backbone is resnet33: give one of small, densenet121, ") and ", resnet34, " in said
+    assert changed("--crop", 64) == (
+        "--size is 32x32 and --crop 64: crops keep the pictures' own pixels, and nothing is resized. "
+        "Leave one of them out."
+    )
     assert changed("--size", "32x64") == "--augment turns needs a square: give one --size, or leave turns out."
     small = changed("--backbone", "small", "--encoder-weights", "imagenet")
     assert small == "--backbone small has no ImageNet weights: leave --encoder-weights out."
@@ -1188,6 +1219,9 @@ def test_words_that_cannot_be_read_are_named(photos, tmp_path, capsys):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for words, message in {
         ("--size", "100"): "100: a side, or HEIGHTxWIDTH, in multiples of 32 pixels",
+        ("--crop", "100"): "100: a side in pixels, a multiple of 32, such as 512",
+        ("--crop", "64x64"): "64x64: a side in pixels, a multiple of 32, such as 512",
+        ("--crop", "0"): "0: a side in pixels, a multiple of 32, such as 512",
         ("--validation", "1.5"): "1.5: a whole number of images, or a share between 0 and 1",
         ("--validation", "nan"): "nan: a whole number of images, or a share between 0 and 1",
         ("--validation", "inf"): "inf: a whole number of images, or a share between 0 and 1",

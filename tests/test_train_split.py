@@ -46,7 +46,7 @@ def test_each_part_is_used_for_what_it_is_and_the_test_is_judged_at_the_end(phot
     path = write(tmp_path / "split.csv", PARTS)
     assert main(command(photos, path)) == 0
     # the validation once more to be judged in uint8, and three pictures for augmented.png
-    assert sorted(made) == sorted([*PARTS.values(), PARTS["validation"], PARTS["train"][:3]])
+    assert sorted(made) == sorted([*PARTS.values(), PARTS["validation"], *([name] for name in PARTS["train"][:3])])
     words = capsys.readouterr().out
     assert "6 images to train on, 3 to validate, 3 to test, 32×32" in words
     assert words.index("On the 3 validation images") < words.index("On the 3 test images, which chose nothing:")

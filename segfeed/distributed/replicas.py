@@ -103,7 +103,7 @@ class ShardedBatches:
 
     def samples(self, index: int) -> int:
         """In batch `index`, of all workers."""
-        return min(self.whole.batch_size, len(self.pairs) - index * self.whole.batch_size)
+        return min(self.whole.batch_size, len(self.whole.samples) - index * self.whole.batch_size)
 
     def __getitem__(self, index: int) -> list[Part]:
         """For each replica images, masks and sample weights."""

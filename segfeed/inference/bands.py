@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segfeed.crops import continued
 from segfeed.inference.pictures import Picture
 
 BAND = 2**21  # values of a band of rows, about
@@ -68,10 +69,7 @@ class Grid:
         """The pixels of a tile, uint8 (tile, tile, 3); the index counts along the rows."""
         top, left = self.tops[index // len(self.lefts)], self.lefts[index % len(self.lefts)]
         part = picture.rows(top, min(self.height, top + self.tile))[:, left : left + self.tile]
-        missing = self.tile - part.shape[0], self.tile - part.shape[1]
-        if any(missing):
-            part = cv2.copyMakeBorder(part, 0, missing[0], 0, missing[1], cv2.BORDER_REFLECT_101)
-        return part
+        return continued(part, (self.tile, self.tile))
 
     def weights(self, index: int) -> np.ndarray:
         """Of the pixels of a tile, float32 (tile, tile, 1)."""

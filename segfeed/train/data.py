@@ -33,7 +33,7 @@ class Data(NamedTuple):
     validation: DataGenerator | ShardedBatches
     judged: DataGenerator  # the validation in uint8, as the saved model takes it
     test: DataGenerator | None  # in uint8 too
-    examples: DataGenerator  # three pictures of the training, augmented
+    examples: list[DataGenerator]  # of a picture of the training each
     preprocess: Callable[[np.ndarray], np.ndarray] | None  # what `train` and `validation` do to images
     classes: list[dict[str, Any]]  # index, name and colour of each, for run.json
     groups: dict[str, str]  # of the stems of which --split names one
@@ -42,7 +42,8 @@ class Data(NamedTuple):
 def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) -> None:
     """Print what the audit finds, and call `watch` after each pair; CommandError for what would stop the training."""
     n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
-    options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore, "size": arguments.size}
+    options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore}
+    options["size"] = None if arguments.crop else arguments.size
     options |= {"class_names": names, "watch": watch, "splits": _parts_of(arguments) if arguments.split else None}
     try:
         findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
@@ -59,7 +60,7 @@ def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) ->
         words += ["--colours", "TABLE"] if arguments.colours else []
         words += ["--ignore", arguments.ignore] if arguments.ignore is not None else []
         words += ["--split", arguments.split] if arguments.split else []
-        words += ["--size", "{}x{}".format(*arguments.size)]
+        words += [] if arguments.crop else ["--size", "{}x{}".format(*arguments.size)]
         raise CommandError(
             f"{len(fatal)} of the findings would stop the training. Repair these files first; "
             f"`{shlex.join(map(str, words))}` lists them all."
@@ -87,6 +88,7 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         "masks_dir": arguments.masks,
         "batch_size": arguments.batch,
         "img_size": arguments.size,
+        "crop": arguments.crop,
         "n_classes": arguments.classes,
         "colours": arguments.colours,
         "ignore": arguments.ignore,
@@ -112,23 +114,26 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         ShardedBatches(validation, replicas) if replicas else validation(),
         DataGenerator(validation_ids, **as_bytes),
         DataGenerator(test_ids, **as_bytes) if test_ids else None,
-        DataGenerator(train_ids[:3], augment=augment, **as_bytes | {"batch_size": 3}),
+        [
+            DataGenerator([name], augment=augment, **as_bytes | {"shuffle": True, "seed": arguments.seed + number})
+            for number, name in enumerate(train_ids[:3])
+        ],
         common.get("preprocess"),
         _classes(arguments),
         _groups(arguments) if arguments.split else {},
     )
 
 
-def draw_examples(examples: DataGenerator, path: Path) -> None:
-    """Draw what the training makes of three pictures in its first four epochs."""
-    drawn: list[tuple[np.ndarray, np.ndarray, str]] = []
-    for epoch in range(4):
-        examples.set_epoch(epoch)
-        images, masks, *_ = examples[0]
-        names = [f"{pair.stem}, epoch {epoch + 1}" for pair in examples.pairs]
-        drawn += zip(images, masks, names, strict=True)
-    images, masks, names = zip(*[row for first in range(len(names)) for row in drawn[first :: len(names)]], strict=True)
-    figure = plot_batch(np.stack(images), np.stack(masks), names).figure
+def draw_examples(examples: Sequence[DataGenerator], path: Path) -> None:
+    """Draw four crops, or augmented copies, of each picture."""
+    batches = []
+    for generator in examples:
+        for epoch in range(4):
+            generator.set_epoch(epoch)
+            batches.append(generator[0][:2])
+    images, masks = (np.concatenate(part) for part in zip(*batches, strict=True))
+    names = [f"{generator.pairs[0].stem}, {number}" for generator in examples for number in range(1, 5)]
+    figure = plot_batch(images, masks, names).figure
     write_atomically(path, lambda part: figure.savefig(part, dpi=100))
 
 

@@ -93,6 +93,7 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
         "data": content["data"],
         "versions": versions(),
         "seed": arguments.seed,
+        "crop": arguments.crop,
         "best_epoch": content["best"]["epoch"],
         "epochs": content["epochs"],
         **scores,
@@ -110,8 +111,9 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
 
 def _score(counts: Counts, generator: DataGenerator, data: Data, prefix: str, words: list[str]) -> dict[str, Any]:
     """The scores for run.json, of each class and over all, and a line for each class."""
-    numbers: dict[Hashable, int] = {}
-    units = [numbers.setdefault(data.groups.get(pair.stem, (pair.stem,)), len(numbers)) for pair in generator.pairs]
+    pairs, samples, numbers = generator.pairs, generator.samples, dict[Hashable, int]()
+    stems = [pairs[samples.picture_of(number)].stem for number in range(len(samples))]
+    units = [numbers.setdefault(data.groups.get(stem, (stem,)), len(numbers)) for stem in stems]
     intervals = iou_intervals(counts.pixels, np.array(units))
     rows, overall = class_scores(counts, intervals), overall_scores(counts, intervals)
     names = [row["name"] for row in data.classes]

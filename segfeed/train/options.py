@@ -36,6 +36,14 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
         raise CommandError(f"--backbone is {arguments.backbone}: give one of {', '.join(names)}.")
     if arguments.backbone == "small" and arguments.encoder_weights != "none":
         raise CommandError("--backbone small has no ImageNet weights: leave --encoder-weights out.")
+    if arguments.crop:
+        if arguments.size not in ((384, 384), (arguments.crop, arguments.crop)):
+            size = "x".join(map(str, arguments.size))
+            raise CommandError(
+                f"--size is {size} and --crop {arguments.crop}: crops keep the pictures' own pixels, and nothing is "
+                f"resized. Leave one of them out."
+            )
+        arguments.size = (arguments.crop, arguments.crop)  # what the model takes
     if "turns" in arguments.augment and arguments.size[0] != arguments.size[1]:
         raise CommandError("--augment turns needs a square: give one --size, or leave turns out.")
     if arguments.split and arguments.validation is not None:

@@ -110,7 +110,7 @@ def _run(
     if checkpoint is None and cluster.rank == 0:
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
         checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments, len(data.train)))
-        if arguments.augment:
+        if arguments.augment or arguments.crop:
             draw_examples(data.examples, arguments.output / "augmented.png")
     if checkpoint:
         saved.append(checkpoint.message)
@@ -121,7 +121,8 @@ def _run(
     print(
         f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
         f"{f'{len(data.test.pairs)} to test, ' if data.test else ''}"
-        f"{arguments.size[0]}×{arguments.size[1]} pixels; {len(data.train)} steps of {arguments.batch} an epoch, "
+        f"{'crops of ' if arguments.crop else ''}{arguments.size[0]}×{arguments.size[1]} pixels; "
+        f"{len(data.train)} steps of {arguments.batch} an epoch, "
         f"{arguments.epochs} epochs at most; {arguments.backbone}, {model.count_params() / 1e6:.1f} million weights."
     )
     if replicas:
