@@ -464,6 +464,7 @@ def test_the_validation_of_crops_is_of_whole_pictures(tmp_path):
     photos = write_photos(tmp_path / "large", 6, height=40, width=52)
     arguments = make_parser().parse_args(command(photos, tmp_path / "run", 1, "--crop", 32))
     arguments.classes = 1
+    fill_settings(arguments)
     check_options(arguments)
     ids = [f"{number:02d}" for number in range(6)]
     data = make_data(arguments, ids)
