@@ -456,7 +456,8 @@ def test_names_may_be_odd_and_files_broken(photos, predict, tmp_path):
     assert "notes.txt: not an image that can be decoded (it begins with b'no p')" in errors["notes.txt"]
     named = [name.encode(errors="backslashreplace").decode() for name in odd]
     assert {row["picture"] for row in rows_of(out / "pictures.csv")} == {"0.png", "1.png", "2.png", *named}
-    assert {os.fsdecode(path) for path in os.listdir(out / "masks")} == {"0.png", "1.png", "2.png", *odd}
+    masks = {os.fsdecode(path) for path in os.listdir(out / "masks")}
+    assert masks == {"0.png", "1.png", "2.png", "classes.csv", *odd}
     for name in ("cut.png", "empty.jpg", "notes.txt", "3.jpg", ".hidden.png", "deep.png"):
         (photos / name).unlink()
     (photos / "deeper" / "5.png").rename(photos / "5.png")

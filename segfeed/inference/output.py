@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segfeed.atomic import write_atomically, write_json
+from segfeed.classes import BACKGROUND, CLASSES_FILE, ClassRow, ClassTable, write_classes_table
 from segfeed.errors import CommandError, DataError, printable
 from segfeed.files import file_status, raw_bytes
 from segfeed.inference.objects import MeasuredObject
+from segfeed.inference.results import Category
 
 LINES, SETTINGS, PARTS = "finished.jsonl", "predict.json", ".parts"
 FOLDERS = {"mask": "masks", "overlay": "overlays", "png": "probabilities", "npz": "probabilities"}
@@ -124,6 +126,15 @@ class Output:
                 target = self.target(one.stem, path.suffix[1:])
                 target.parent.mkdir(exist_ok=True)
                 os.replace(path, target)
+
+    def write_classes(self, categories: Sequence[Category]) -> None:
+        """classes.csv beside the masks, as `segfeed masks` writes it, so that they are masks for all commands."""
+        colours = ["#{:02X}{:02X}{:02X}".format(*category.colour) for category in categories]
+        names = [BACKGROUND, *(category.name for category in categories[1:])]
+        table = ClassTable(tuple(map(ClassRow, range(len(names)), names, colours)))
+        folder = self.folder / FOLDERS["mask"]
+        if folder.is_dir():
+            write_atomically(folder / CLASSES_FILE, lambda part: write_classes_table(part, table))
 
     def write_tables(self, names: list[str], pixel_size: float | None) -> int:
         """Write `pictures.csv` and `objects.csv` of all pictures that are finished; how many objects there are.

@@ -130,6 +130,7 @@ def _predict(
         raise
     names = [category.name for category in options.categories[1:]]
     objects = output.write_tables(names, options.pixel_size)
+    output.write_classes(options.categories)
     output.write_errors(errors)
     before = f", {earlier} were finished before" if earlier else ""
     print(f"{done} pictures predicted{before}; {objects} objects in all. {arguments.output} holds masks, overlays, "
