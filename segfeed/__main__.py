@@ -146,6 +146,11 @@ def _train(arguments: argparse.Namespace, words: str) -> int:
         raise CommandError(f"{problem}.")
     arguments.classes, arguments.ignore, _ = class_options(arguments.masks, arguments.classes, arguments.ignore)
     fill_settings(arguments)
+    if arguments.learning_curve:
+        from segfeed.train.learning_curve import train_on_parts
+
+        train_on_parts(arguments, words)
+        return 0
     from segfeed.train.run import train
 
     train(arguments, words)

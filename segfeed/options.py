@@ -26,7 +26,7 @@ PRESETS: dict[str | None, dict[str, Any]] = {  # a value, or a function of the o
         "warm_up": lambda given: 0 if given.encoder_weights == "none" else 2,
         "augment": lambda given: ("flips", "turns") if given.crop or given.size[0] == given.size[1] else ("flips",),
         "validation": lambda given: None if given.split else 0.2,
-        "batch": lambda given: min(16, max(1, 2**19 // (given.crop**2 if given.crop else math.prod(given.size)))),
+        "batch": lambda given: min(8, max(1, 2**19 // (given.crop**2 if given.crop else math.prod(given.size)))),
         "learning_rate": 1e-3,
         "decay": 0.0,
     },
@@ -176,12 +176,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         f"{','.join(KINDS)}, or none, for the training images (default: flips,turns; rectangles: flips)")  # fmt: skip
     add("--split", type=Path, metavar="CSV", help="file of `segfeed split`; its test part is judged at the end")
     add("--validation", type=_number_or_share, help="without --split: number, or share below 1 (default: 0.2)")
-    add("--batch", type=int, help="images in a batch (default: half a million pixels, at most 16 images)")
+    add("--batch", type=int, help="images in a batch (default: half a million pixels, at most 8 images)")
     add("--epochs", type=int, default=50, help="epochs that are trained at most; a run can be given more, or fewer")
     add("--learning-rate", type=float, help="learning rate of Adam at the start, per step (default: 0.001)")
     add("--decay", type=float, help="the rate falls as 1 / (1 + decay * steps), set anew each epoch (default: 0)")
     add("--lr-patience", type=int, default=5, help="epochs without a lower validation loss until the rate is halved")
     add("--patience", type=int, default=15, help="epochs without a lower validation loss until the training ends")
+    add("--learning-curve", type=_sizes, metavar="N,N", help="train on so many images each, to see if more would help")
     add("--seed", type=int, default=0, help="number that fixes the split, the first weights and the order")
     add(
         "--save-every",
@@ -248,6 +249,13 @@ def _kinds(text: str) -> tuple[str, ...]:
     if unknown := [kind for kind in given if kind not in KINDS]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(KINDS)}; none changes nothing")
     return tuple(kind for kind in KINDS if kind in given)
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if min(sizes) < 1 or sizes != sorted({*sizes}):
+        raise argparse.ArgumentTypeError(f"{text}: numbers of images that grow, such as 8,16,32,64")
+    return sizes
 
 
 def _mask_value(text: str) -> int:

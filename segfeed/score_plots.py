@@ -139,3 +139,31 @@ def plot_calibration(counts: Counts) -> DescribedFigure:
         text += f"; largest gap: of the pixels with a probability of about {found.probability[at]:.2f}, "
         text += f"{found.right[at]:.1%} {what}"
     return DescribedFigure(figure, text)
+
+
+def plot_learning_curve(scores: Sequence[tuple[int, float]]) -> DescribedFigure:
+    """Show the IoU against the number of training images: `scores` holds a pair of the two for each training."""
+    sizes = sorted({size for size, _ in scores})
+    drawn = [np.array([iou for size, iou in scores if size == wanted]) for wanted in sizes]
+    means = [float(iou.mean()) for iou in drawn]
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(*zip(*scores, strict=True), color=COLOURS[5], marker="o", linestyle="", label="one training")
+    axis.plot(sizes, means, color=COLOURS[4], marker="s", label="mean")
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylim(min(iou.min() for iou in drawn) - 0.05, 1)
+    axis.set_xlabel("training images", fontsize=LETTERS)
+    axis.set_ylabel("IoU on the validation", fontsize=LETTERS)
+    axis.tick_params(labelsize=LETTERS)
+    axis.legend(fontsize=LETTERS, loc="lower right")
+    axis.set_title("more images, better masks?")
+    parts = [f"{size} images {mean:.3f} ({iou.min():.3f}–{iou.max():.3f})"
+             for size, mean, iou in zip(sizes, means, drawn, strict=True)]  # fmt: skip
+    text = f"Mean IoU on the validation, and its range: {', '.join(parts)}"
+    if len(sizes) > 1:
+        spread = np.ptp(drawn[-1])
+        text += f". From {sizes[-2]} to {sizes[-1]} images it grows by {means[-1] - means[-2]:+.3f}, "
+        text += f"and trainings on {sizes[-1]} differ by {spread:.3f}"
+    return DescribedFigure(figure, text)

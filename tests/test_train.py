@@ -41,6 +41,7 @@ from segfeed.distributed.cluster import Workers
 from segfeed.distributed.replicas import Replicas
 from segfeed.errors import WorkerError
 from segfeed.options import fill_settings
+from segfeed.split.tables import read_split_file
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import make_data
@@ -1287,7 +1288,7 @@ USUAL |= {"validation": 0.2, "encoder_weights": "none", "warm_up": 0, "augment":
 
 @pytest.mark.parametrize(("words", "settings"), [
     ("", USUAL),
-    ("--size 64x96", USUAL | {"size": (64, 96), "batch": 16, "augment": ("flips",)}),
+    ("--size 64x96", USUAL | {"size": (64, 96), "batch": 8, "augment": ("flips",)}),
     ("--size 1024", USUAL | {"size": (1024, 1024), "batch": 1}),
     ("--split s.csv --augment none", USUAL | {"validation": None, "augment": ()}),
     ("--augment blur,flips", USUAL | {"augment": ("flips", "blur")}),
@@ -1310,6 +1311,40 @@ def test_by_default_the_small_u_net_learns_from_changed_pictures_and_shows_them(
     assert "10 images to train on, 2 to validate" in said and "small, 0.5 million weights" in said
     with Image.open(tmp_path / "run" / "augmented.png") as drawn:
         assert drawn.width > 600 and drawn.height > 400
+
+
+def test_a_learning_curve_says_what_more_images_bring_and_goes_on(photos, tmp_path, capsys):
+    words = command(photos, tmp_path / "curve", 1, "--learning-curve", "2,4")
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.count("to validate") == 6 and "--- 4 of 9 training images, seed 2 ---" in said
+    assert "From 2 to 4 images it grows by" in said
+    with open(tmp_path / "curve" / "learning_curve.csv", encoding="utf-8", newline="") as file:
+        rows = [(int(row["images"]), int(row["seed"]), float(row["validation_iou"])) for row in csv.DictReader(file)]
+    assert [row[:2] for row in rows] == [(size, seed) for size in (2, 4) for seed in range(3)]
+    parts = {size: read_split_file(tmp_path / "curve" / f"{size}-1.csv") for size in (2, 4)}
+    assert {*parts[2]["train"]} < {*parts[4]["train"]} and parts[2]["validation"] == parts[4]["validation"]
+    for size, seed, iou in rows:
+        run = json.loads((tmp_path / "curve" / f"{size}-{seed}" / "run.json").read_text(encoding="utf-8"))
+        assert (run["seed"], run["scores"]["object"]["iou"]) == (seed, iou)
+    shutil.rmtree(tmp_path / "curve" / "4-2")
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said.count("nothing to do") == 5 and said.count("Best epoch: 1 of 1") == 1
+
+
+def test_a_learning_curve_that_cannot_be_drawn_is_refused(photos, whole, tmp_path, monkeypatch, capsys):
+    given = "--learning-curve asks for 10 training images, and there are 9: give numbers up to 9."
+    assert stopped(command(photos, tmp_path / "curve", 1, "--learning-curve", "2,10"), capsys) == given
+    given = f"{whole} holds a run: give --learning-curve an --output of its own."
+    assert stopped(command(photos, whole, 1, "--learning-curve", "2,4"), capsys) == given
+    with pytest.raises(SystemExit):
+        main(command(photos, tmp_path / "curve", 1, "--learning-curve", "4,2"))
+    assert "4,2: numbers of images that grow, such as 8,16,32,64" in capsys.readouterr().err
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert "start it on one machine, without TF_CONFIG" in stopped(
+        command(photos, tmp_path / "curve", 1, "--learning-curve", "2,4"), capsys
+    )
 
 
 def test_a_run_of_an_earlier_version_names_the_preset(photos, tmp_path, capsys):

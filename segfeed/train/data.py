@@ -44,7 +44,7 @@ def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) ->
     n_classes, ignore, names = class_options(arguments.masks, arguments.classes, arguments.ignore)
     options = {"n_classes": n_classes, "colours": arguments.colours, "ignore": ignore}
     options["size"] = None if arguments.crop else arguments.size
-    options |= {"class_names": names, "watch": watch, "splits": _parts_of(arguments) if arguments.split else None}
+    options |= {"class_names": names, "watch": watch, "splits": parts_of(arguments) if arguments.split else None}
     try:
         findings = audit(arguments.images, arguments.masks, progress=sys.stderr.isatty(), **options)
     except ValueError as error:
@@ -78,11 +78,11 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         raise CommandError(f"--batch is {arguments.batch}, and {shared}: give --batch {replicas.n_replicas} or more.")
     test_ids: list[str] = []
     if arguments.split:
-        train_ids, validation_ids, test_ids = _parts_of(arguments).values()
+        train_ids, validation_ids, test_ids = parts_of(arguments).values()
         if left := sorted({*ids} - {*train_ids, *validation_ids, *test_ids}):
             print(f"{len(left)} pictures are in no part of {arguments.split}: {first_names(left)}. They take no part.")
     else:
-        train_ids, validation_ids = _cut_off_validation(arguments, ids)
+        train_ids, validation_ids = cut_off_validation(arguments, ids)
     common: dict[str, Any] = {
         "imgs_dir": arguments.images,
         "masks_dir": arguments.masks,
@@ -153,7 +153,7 @@ def _groups(arguments: argparse.Namespace) -> dict[str, str]:
     return {stem_of_id(name, arguments.images, files): group for name, group in groups.items()}
 
 
-def _cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> list[list[str]]:
+def cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> list[list[str]]:
     count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
     if count > len(ids) / 2:
         raise CommandError(
@@ -163,7 +163,7 @@ def _cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> li
     return split_ids(ids, count, seed=arguments.seed)
 
 
-def _parts_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
+def parts_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """The sorted ids of train, validation and test; CommandError where the file does not fit the pictures."""
     path, files = arguments.split, list_folder(arguments.images, arguments.masks).files
     parts = {
