@@ -1,6 +1,6 @@
 """Train a U-Net on a folder of images and a folder of masks: what `segfeed train` does.
 
-The defaults are those of the article of 2019 that this course grew out of. Where TF_CONFIG says so (see
+`--preset article` takes the settings of 2019 that this course grew out of. Where TF_CONFIG says so (see
 `segfeed.distributed`), several machines train one model together, each with this command.
 """
 
