@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from segfeed.errors import DataError
@@ -105,6 +104,8 @@ def check_count(samples: int, given: DataGenerator) -> None:
 
 def check_undivided(shard: tuple[int, int]) -> None:
     """Raise ValueError if keras.distribution would divide the part of one worker again."""
+    import keras  # it fails at once where its backend is not installed
+
     spread = keras.distribution.distribution()  # it has num_data_shards where Keras divides a Sequence
     if shard[1] > 1 and getattr(spread, "num_data_shards", 1) > 1 and spread.auto_shard_dataset:
         raise ValueError(f"shard={shard} and keras.distribution both divide: set auto_shard_dataset=False.")
