@@ -24,8 +24,11 @@ def small_unet(
     """Build a U-Net (Ronneberger et al., 2015): (B, H, W, n_channels) → probabilities (B, H, W, n_classes).
 
     It halves the image four times and doubles the `filters` each time; 8 give 0.49 million weights. The last layer,
-    and `momentum`, as in `build_unet`. Raises ValueError for a size that four halvings do not divide.
+    and `momentum`, as in `build_unet`. Raises ValueError for a size that four halvings do not divide, and RuntimeError
+    for settings of Keras as `build_unet` does.
     """
+    if problem := keras_problem():
+        raise RuntimeError(f"{problem}.")
     import keras
     from keras import layers
 

@@ -22,6 +22,7 @@ from skimage.measure import label, regionprops_table
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from segfeed.classes import read_classes_table  # noqa: E402
 from segfeed.decode import read_image  # noqa: E402
 from segfeed.inference import folder, pictures, results  # noqa: E402
 from segfeed.inference.bands import Band, Grid, TileSum, resized_bands  # noqa: E402
@@ -411,6 +412,20 @@ def test_pictures_in_shards_are_predicted(photos, predict, tmp_path):
     assert predict()[0] == 0 and predict(images=tmp_path / "packed" / "images", out=tmp_path / "again")[0] == 0
     for name in ("objects.csv", "masks/3.png", "overlays/3.jpg"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+@pytest.mark.parametrize("colours", [[(0, 0, 0), (128, 128, 128), (9, 9, 9)], [(255, 255, 255), (1, 2, 3), (2, 2, 2)]])
+def test_the_table_beside_the_masks_can_be_read_whatever_the_colours(colours, tmp_path):
+    categories = [Category(name, colour) for name, colour in zip(("ground", "동전", "a,b"), colours, strict=True)]
+    with Output(tmp_path / "out", {}) as output:
+        (tmp_path / "out" / "masks").mkdir()
+        output.write_classes(categories)
+        table = read_classes_table(path := tmp_path / "out" / "masks" / "classes.csv")
+        assert table.names == {0: "background", 1: "동전", 2: "a,b"}
+        assert colours[1] != (1, 2, 3) or table.rows[1].colour == "#010203"
+        path.write_text("mine")
+        output.write_classes(categories)
+        assert path.read_text() == "mine"
 
 
 def test_names_may_be_odd_and_files_broken(photos, predict, tmp_path):

@@ -1153,6 +1153,9 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     small = changed("--backbone", "small", "--encoder-weights", "imagenet")
     assert small == "--backbone small has no ImageNet weights: leave --encoder-weights out."
     assert changed("--warm-up", -1) == "--warm-up is -1: give at least 0."
+    assert changed("--warm-up", 2) == "--warm-up is for an encoder that has learned already (imagenet): leave it out."
+    said = changed("--size", 384, "--crop", 32, "--classes", 256)
+    assert said.startswith("--crop needs a mask value for void, and 256 classes leave none")
     assert changed("--validation", 69) == (
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
         "or a number up to 6."
@@ -1318,6 +1321,7 @@ def test_a_learning_curve_says_what_more_images_bring_and_goes_on(photos, tmp_pa
     assert main(words) == 0
     said = capsys.readouterr().out
     assert said.count("to validate") == 6 and "--- 4 of 9 training images, seed 2 ---" in said
+    assert said.count("audit: ") == 1 and said.count("of 2. On the 3") == 3, "as many steps with fewer images"
     assert "From 2 to 4 images it grows by" in said
     with open(tmp_path / "curve" / "learning_curve.csv", encoding="utf-8", newline="") as file:
         rows = [(int(row["images"]), int(row["seed"]), float(row["validation_iou"])) for row in csv.DictReader(file)]
@@ -1336,8 +1340,16 @@ def test_a_learning_curve_says_what_more_images_bring_and_goes_on(photos, tmp_pa
 def test_a_learning_curve_that_cannot_be_drawn_is_refused(photos, whole, tmp_path, monkeypatch, capsys):
     given = "--learning-curve asks for 10 training images, and there are 9: give numbers up to 9."
     assert stopped(command(photos, tmp_path / "curve", 1, "--learning-curve", "2,10"), capsys) == given
-    given = f"{whole} holds a run: give --learning-curve an --output of its own."
+    given = f"{whole} holds other files, such as augmented.png: give --learning-curve an --output of its own."
     assert stopped(command(photos, whole, 1, "--learning-curve", "2,4"), capsys) == given
+    for more, given in (
+        (("--seed", -1), "--seed is -1: give at least 0."),
+        (("--seed", 2**32 - 1), "--seed is 4294967295: give at most 4294967293."),
+        (("--overwrite",), f"leave --overwrite out, or delete {tmp_path / 'curve'}."),
+    ):
+        assert stopped(command(photos, tmp_path / "curve", 1, "--learning-curve", "2,4", *more), capsys).endswith(given)
+    alone = write_photos(tmp_path / "alone", 1)
+    assert stopped(command(alone, tmp_path / "curve", 1, "--learning-curve", "1"), capsys).startswith("1 pair cannot")
     with pytest.raises(SystemExit):
         main(command(photos, tmp_path / "curve", 1, "--learning-curve", "4,2"))
     assert "4,2: numbers of images that grow, such as 8,16,32,64" in capsys.readouterr().err

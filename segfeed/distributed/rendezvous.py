@@ -250,7 +250,8 @@ class Rendezvous:
                 ) from None
             except ValueError:
                 raise WorkerError(
-                    f"what answers at {address} is no worker of this program: correct TF_CONFIG, or end that program."
+                    f"what answers at {address} is no worker of this version of segfeed: correct TF_CONFIG, end that "
+                    f"program, or install the same version on all machines."
                 ) from None
             finally:
                 if not stays:

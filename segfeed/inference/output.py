@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segfeed.atomic import write_atomically, write_json
-from segfeed.classes import BACKGROUND, CLASSES_FILE, ClassRow, ClassTable, write_classes_table
+from segfeed.classes import BACKGROUND, CLASSES_FILE, VOID_INDEX, ClassRow, ClassTable, colour_of, write_classes_table
 from segfeed.errors import CommandError, DataError, printable
 from segfeed.files import file_status, raw_bytes
 from segfeed.inference.objects import MeasuredObject
@@ -128,13 +128,16 @@ class Output:
                 os.replace(path, target)
 
     def write_classes(self, categories: Sequence[Category]) -> None:
-        """classes.csv beside the masks, as `segfeed masks` writes it, so that they are masks for all commands."""
-        colours = ["#{:02X}{:02X}{:02X}".format(*category.colour) for category in categories]
+        """classes.csv beside the masks, as `segfeed masks` writes it, unless one is there.
+
+        A class in a grey that could be taken for another index gets a colour.
+        """
+        path = self.folder / FOLDERS["mask"] / CLASSES_FILE
+        if path.exists() or not path.parent.is_dir() or len(categories) > VOID_INDEX:
+            return
         names = [BACKGROUND, *(category.name for category in categories[1:])]
-        table = ClassTable(tuple(map(ClassRow, range(len(names)), names, colours)))
-        folder = self.folder / FOLDERS["mask"]
-        if folder.is_dir():
-            write_atomically(folder / CLASSES_FILE, lambda part: write_classes_table(part, table))
+        rows = [ClassRow(index, name, _no_grey(index, categories[index])) for index, name in enumerate(names)]
+        write_atomically(path, lambda part: write_classes_table(part, ClassTable(tuple(rows))))
 
     def write_tables(self, names: list[str], pixel_size: float | None) -> int:
         """Write `pictures.csv` and `objects.csv` of all pictures that are finished; how many objects there are.
@@ -226,3 +229,9 @@ def write_table(path: Path, head: list[str], rows: Iterable[Iterable[Any]]) -> N
             writer.writerows(rows)
 
     write_atomically(path, write)
+
+
+def _no_grey(index: int, category: Category) -> str:
+    if index and len({*category.colour}) == 1:
+        return colour_of(index)
+    return "#{:02X}{:02X}{:02X}".format(*(category.colour if index else (0, 0, 0)))

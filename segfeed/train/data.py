@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,11 +68,6 @@ def audit_or_stop(arguments: argparse.Namespace, watch: Callable[[], object]) ->
 
 
 def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Replicas | None = None) -> Data:
-    if len(ids) == 1:
-        raise CommandError(
-            "1 pair cannot be divided: the training and the validation need at least one each. Add pairs; to see "
-            "whether a model learns one picture by heart, copy it and its mask under a second name."
-        )
     if replicas and arguments.batch < replicas.n_replicas:
         shared = f"{replicas.n_replicas} replicas of the model share each batch"
         raise CommandError(f"--batch is {arguments.batch}, and {shared}: give --batch {replicas.n_replicas} or more.")
@@ -120,12 +115,14 @@ def make_data(arguments: argparse.Namespace, ids: Sequence[str], replicas: Repli
         ],
         common.get("preprocess"),
         _classes(arguments),
-        _groups(arguments) if arguments.split else {},
+        groups_of(arguments) if arguments.split else {},
     )
 
 
 def draw_examples(examples: Sequence[DataGenerator], path: Path) -> None:
-    """Draw four crops, or augmented copies, of each picture."""
+    """Draw four crops, or augmented copies, of each picture, unless that was done; no training fails because of it."""
+    if path.exists():
+        return
     batches = []
     for generator in examples:
         for epoch in range(4):
@@ -133,8 +130,11 @@ def draw_examples(examples: Sequence[DataGenerator], path: Path) -> None:
             batches.append(generator[0][:2])
     images, masks = (np.concatenate(part) for part in zip(*batches, strict=True))
     names = [f"{generator.pairs[0].stem}, {number}" for generator in examples for number in range(1, 5)]
-    figure = plot_batch(images, masks, names).figure
-    write_atomically(path, lambda part: figure.savefig(part, dpi=100))
+    try:
+        figure = plot_batch(images, masks, names).figure
+        write_atomically(path, lambda part: figure.savefig(part, dpi=100))
+    except Exception as error:
+        print(f"{path.name} could not be made ({type(error).__name__}: {error}).")
 
 
 def _classes(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -142,18 +142,28 @@ def _classes(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     names = ["ground", "object"] if arguments.classes == 1 else [f"class {index}" for index in range(arguments.classes)]
     rows = {index: ClassRow(index, name, colour_of(index) if index else "#000000") for index, name in enumerate(names)}
     if table := find_classes_table(arguments.masks):
-        rows |= {row.index: row for row in read_classes_table(table).rows if row.index in rows}
+        told = {row.index: row for row in read_classes_table(table).rows if row.index in rows}
+        for index in rows.keys() - told.keys():  # no name may stand twice
+            while rows[index].name in {row.name for row in told.values()}:
+                rows[index] = replace(rows[index], name=f"{rows[index].name} (no row)")
+        rows |= told
     shown = {index: "#{:02X}{:02X}{:02X}".format(*rgb) for rgb, index in reversed((arguments.colours or {}).items())}
     return [asdict(row) | {"colour": shown.get(index, row.colour)} for index, row in rows.items()]
 
 
-def _groups(arguments: argparse.Namespace) -> dict[str, str]:
+def groups_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The groups of `--split`, by stem."""
     files = list_folder(arguments.images, arguments.masks).files
     groups = read_split_groups(arguments.split)
     return {stem_of_id(name, arguments.images, files): group for name, group in groups.items()}
 
 
 def cut_off_validation(arguments: argparse.Namespace, ids: Sequence[str]) -> list[list[str]]:
+    if len(ids) == 1:
+        raise CommandError(
+            "1 pair cannot be divided: the training and the validation need at least one each. Add pairs; to see "
+            "whether a model learns one picture by heart, copy it and its mask under a second name."
+        )
     count = arguments.validation if arguments.validation >= 1 else max(1, round(arguments.validation * len(ids)))
     if count > len(ids) / 2:
         raise CommandError(

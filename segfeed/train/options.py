@@ -43,7 +43,11 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
                 f"--size is {size} and --crop {arguments.crop}: crops keep the pictures' own pixels, and nothing is "
                 f"resized. Leave one of them out."
             )
+        if arguments.classes == 256:
+            raise CommandError("--crop needs a mask value for void, and 256 classes leave none: merge two classes.")
         arguments.size = (arguments.crop, arguments.crop)  # what the model takes
+    if arguments.warm_up and arguments.encoder_weights == "none":
+        raise CommandError("--warm-up is for an encoder that has learned already (imagenet): leave it out.")
     if "turns" in arguments.augment and arguments.size[0] != arguments.size[1]:
         raise CommandError("--augment turns needs a square: give one --size, or leave turns out.")
     if arguments.split and arguments.validation is not None:

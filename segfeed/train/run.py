@@ -42,8 +42,10 @@ from segfeed.train.optimizer import WarmUpAdam, encoder_layers
 from segfeed.train.options import check_options, compared_settings, find_checkpoint, refuse_volume
 
 
-def train(arguments: argparse.Namespace, command: str) -> None:
+def train(arguments: argparse.Namespace, command: str, audited: bool = False) -> None:
     """Train, or go on training, as the arguments of `segfeed train` say; `command` is what the user typed.
+
+    `audited`: the files were looked at already.
 
     Raises KeyboardInterrupt when interrupted, and CommandError or DataError for what must be changed first;
     each with what is saved of the run, if it has begun.
@@ -51,7 +53,7 @@ def train(arguments: argparse.Namespace, command: str) -> None:
     saved: list[Callable[[], str]] = [lambda: "Nothing was trained or changed."]  # the last one is asked
     try:
         with contextlib.ExitStack() as held:
-            _run(arguments, command, held, saved)
+            _run(arguments, command, audited, held, saved)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(saved[-1]()) from None
     except (CommandError, DataError):
@@ -72,7 +74,11 @@ def train(arguments: argparse.Namespace, command: str) -> None:
 
 
 def _run(
-    arguments: argparse.Namespace, command: str, held: contextlib.ExitStack, saved: list[Callable[[], str]]
+    arguments: argparse.Namespace,
+    command: str,
+    audited: bool,
+    held: contextlib.ExitStack,
+    saved: list[Callable[[], str]],
 ) -> None:
     options = check_options(arguments)
     cluster = ClusterSpec.read()
@@ -87,7 +93,8 @@ def _run(
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
                 refuse_volume(arguments.output)
-                audit_or_stop(arguments, workers.check)
+                if not audited:
+                    audit_or_stop(arguments, workers.check)
                 progress = {"epochs": 0, "step": 0, "callbacks": {}, "finished": False, "evaluated": 0}
             else:
                 checkpoint.content["options"] = options  # other folders, perhaps, and another --epochs
@@ -110,10 +117,10 @@ def _run(
     if checkpoint is None and cluster.rank == 0:
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
         checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments, len(data.train)))
-        if arguments.augment or arguments.crop:
-            draw_examples(data.examples, arguments.output / "augmented.png")
     if checkpoint:
         saved.append(checkpoint.message)
+        if arguments.augment or arguments.crop:
+            draw_examples(data.examples, arguments.output / "augmented.png")
     # loads from disk even when fresh, so that fresh and resumed runs share one path
     steps = len(data.train)
     first = checkpoint.load() if checkpoint else _make_model(arguments, steps)
