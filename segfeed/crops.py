@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,6 +14,7 @@ from segfeed.decode import read_bytes
 from segfeed.errors import DataError
 from segfeed.files import status_of
 from segfeed.headers import read_header, upright_size
+from segfeed.threads import map_in_order
 
 if TYPE_CHECKING:
     from segfeed.pairing import Pair, Pairs
@@ -129,7 +132,7 @@ class Tiles(Samples):
         self._sides = picture_sides(pairs) if sides is None else sides
         self._grids = -(-self._sides // size)  # rows and columns of tiles
         self._ends = self._grids.prod(axis=1).cumsum()
-        self._recent: dict[tuple, Pixels] = {}
+        self._recent: dict[tuple, Future[Pixels]] = {}
 
     def __reduce__(self) -> tuple:  # the pictures that were read last are not sent to another process
         return Tiles, (self.pairs, self.size, self.seed, self.void, self._sides)
@@ -165,15 +168,24 @@ class Tiles(Samples):
     def read(self, number: int, read: Read, epoch: int) -> Pixels:
         """Image and mask of a tile, the same in each epoch; `read(number)` gives those of its whole picture.
 
-        The two pictures that were read last are kept, because their other tiles are asked for next.
+        The two pictures that were read last are kept, because their other tiles are asked for next; threads that ask
+        for tiles of one picture wait for the one that reads it.
         Raises DataError for a picture whose size has changed.
         """
         picture, cell = self._find(number)
-        key = picture, status_of(*self.files(number))  # a file that changed is read again
-        if (pair := self._recent.get(key)) is None:
-            pair = read(number)
-            self._recent = dict([*self._recent.items()][-1:]) | {key: pair}
-        image, mask = pair
+        # a file that changed is read again, and a forked process waits for no thread of its parent
+        key = os.getpid(), picture, status_of(*self.files(number))
+        mine: Future[Pixels] = Future()
+        whole = self._recent.setdefault(key, mine)  # one step, so threads need no lock
+        if whole is mine:
+            try:
+                mine.set_result(read(number))
+            except BaseException as error:
+                self._recent.pop(key, None)
+                mine.set_exception(error)
+            for old in [*self._recent][:-2]:
+                self._recent.pop(old, None)
+        image, mask = whole.result()
         if image.shape[:2] != (sides := tuple(self._sides[picture].tolist())):
             height, width = image.shape[:2]
             raise DataError(f"{self.files(number)[0]}: the picture is {height}×{width} pixels, and was "
@@ -189,5 +201,6 @@ class Tiles(Samples):
 
 def picture_sides(pairs: Pairs) -> np.ndarray:
     """(height, width) of each image, upright, as its file declares it, int (n, 2); DataError as in `read_header`."""
-    files = (pairs.files(number)[0] for number in range(len(pairs)))
-    return np.array([upright_size(read_header(file, read_bytes(file))) for file in files]).reshape(-1, 2)
+    files = [pairs.files(number)[0] for number in range(len(pairs))]
+    sides = map_in_order("sides", lambda file: upright_size(read_header(file, read_bytes(file))), files)
+    return np.array([*sides]).reshape(-1, 2)

@@ -4,7 +4,10 @@ import hashlib
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import cv2
@@ -153,6 +156,31 @@ def test_the_tiles_hold_each_pixel_once(sides, size):
     assert set(seen.values()) == {1}
     assert len(seen) == sum(height * width for height, width in sides)
     assert len(read) == len(sides)  # each picture is decoded once
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_that_want_tiles_of_one_picture_decode_it_once(fails):
+    sides, entered, go = [(64, 64)], [], threading.Event()
+    tiles = Tiles(Sized(sides), (32, 32), 0, 255, np.array(sides))
+
+    def whole(number):
+        entered.append(number)
+        go.wait()
+        if fails:
+            raise DataError("cut off")
+        return places(*sides[0])
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(tiles.read, number, whole, 0) for number in range(4)]
+        time.sleep(0.2)  # whoever asks later finds it, too
+        go.set()
+        errors = [future.exception() for future in asked]
+    if fails:
+        assert all(isinstance(error, DataError) for error in errors)
+    else:
+        assert errors == [None] * 4 and len(entered) == 1
+    fails = False
+    assert tiles.read(0, whole, 0)[0].shape == (32, 32, 3), "what failed is read again"
 
 
 @pytest.fixture(scope="module")
