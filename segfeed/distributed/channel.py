@@ -31,6 +31,7 @@ class Channel:
     def __init__(self, connection: socket.socket, key: bytes, visitor: bool, until: float):
         """Exchange the nonces, the visitor's first; ValueError when the other end is another kind of program."""
         self.connection, self.until = connection, until
+        self.life = ""  # what a worker at the other end calls itself, another word after each start
         self._mine, self._theirs = (b"visitor", b"host") if visitor else (b"host", b"visitor")
         self._sent = self._received = 0
         nonces = b""

@@ -41,7 +41,6 @@ class Rendezvous:
         self._accepting: list[threading.Thread] = []
         self._visitors: dict[socket.socket, None] = {}  # that have proved nothing yet, the oldest first
         self._life = secrets.token_hex(8)  # tells a worker from the one that was started again in its place
-        self._lives: dict[Channel, str] = {}  # that of the worker at the other end
         self._came: dict[int, Channel] = {}
         self._visited: dict[int, Channel] = {}
         self._problems: dict[int, str] = {}
@@ -77,14 +76,14 @@ class Rendezvous:
 
     def _has_met(self, rank: int) -> bool:
         """Whether it came and was visited, and is the same at both ends."""
-        channels = self._came.get(rank), self._visited.get(rank)
-        return None not in channels and len({self._lives[channel] for channel in channels if channel}) == 1
+        came, visited = self._came.get(rank), self._visited.get(rank)
+        return came is not None and visited is not None and came.life == visited.life
 
     def _forget_the_stopped(self) -> None:
         """Visit them anew, and let them come anew: where this worker visits, nothing is said before all have met."""
         for rank, visited in [item for item in self._visited.items() if item[1].has_news()]:
             for channels in (self._came, self._visited):
-                if rank in channels and self._lives[channels[rank]] == self._lives[visited]:
+                if rank in channels and channels[rank].life == visited.life:
                     channels.pop(rank).connection.close()
             self._start(self._visit, rank)
 
@@ -139,11 +138,11 @@ class Rendezvous:
         thread.start()
         return thread
 
-    def _add(self, channels: dict[int, Channel], rank: int, channel: Channel, life: str) -> bool:
+    def _add(self, channels: dict[int, Channel], rank: int, channel: Channel) -> bool:
         """Whether the worker is taken up, which it is not after the end."""
         with self._changed:
             if not self._ended:
-                channels[rank], self._lives[channel] = channel, life
+                channels[rank] = channel
                 self._changed.notify_all()
             return not self._ended
 
@@ -202,12 +201,12 @@ class Rendezvous:
         try:
             channel = Channel(visitor, self._key, False, min(self.until, time.monotonic() + VISIT))
             try:
-                rank, life = channel.receive(64)
+                rank, channel.life = channel.receive(64)
             except WrongKeyError:
                 self._refused = f" A visitor from {host} was refused: it has another TF_CONFIG or SEGFEED_SECRET."
                 return channel.refuse()
             channel.send([self._rank, self._life])
-            stays = self._add(self._came, rank, channel, life)
+            stays = self._add(self._came, rank, channel)
         except (OSError, ValueError):
             pass  # no worker, or one that will come again
         finally:
@@ -233,11 +232,11 @@ class Rendezvous:
                     raise ConnectionRefusedError("the connection has reached itself")
                 channel = Channel(connection, self._key, True, min(self.until, time.monotonic() + VISIT))
                 channel.send([self._rank, self._life])
-                answered, life = channel.receive(64)
+                answered, channel.life = channel.receive(64)
                 if answered != rank:
                     raise WorkerError(f"at {address} worker {answered} answers and not {rank}: correct TF_CONFIG.")
                 self._problems[rank] = ": it answers, and does not connect to this worker"
-                stays = self._add(self._visited, rank, channel, life)
+                stays = self._add(self._visited, rank, channel)
                 return
             except OSError as error:
                 self._problems[rank] = f": {error}"

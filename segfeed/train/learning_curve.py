@@ -24,6 +24,7 @@ from segfeed.train.options import MAX_SEED, check_options
 from segfeed.train.run import train
 
 DRAWS = 3  # of each number of images
+SCALED = "epochs", "warm_up", "patience", "lr_patience"  # what is counted in epochs
 MADE_HERE = re.compile(r"\d+-\d+(\.csv)?|learning_curve\.(csv|png)|\..*")
 
 
@@ -65,7 +66,7 @@ def train_on_parts(arguments: argparse.Namespace, command: str) -> None:
                 named = {name: groups.get(name, name) for names in parts.values() for name in names}
                 write_split_file(table, parts, named if groups else None)
                 changes = {"learning_curve": None, "split": table, "validation": None, "output": run, "seed": seed}
-                changes |= {name: longer * getattr(arguments, name) for name in ("epochs", "patience", "lr_patience")}
+                changes |= {name: longer * getattr(arguments, name) for name in SCALED}
                 train(argparse.Namespace(**vars(arguments) | changes), command, audited=True)
                 rows.append((size, seed, _mean_iou(run)))
                 keras.utils.clear_session()

@@ -7,11 +7,8 @@ from typing import Any
 
 import keras
 
-DECODER = (
-    "decoder_",
-    "center_",
-    "final_conv",
-)  # how the layers of segmentation_models' U-Net that are no encoder begin
+# how the names of the layers of segmentation_models' U-Net that are no encoder begin
+DECODER = ("decoder_", "center_", "final_conv")
 
 
 @keras.saving.register_keras_serializable("segfeed")
