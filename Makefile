@@ -65,6 +65,8 @@ legacy: setup         ## Keras 2 for the old code of notebook 08, apart from the
 lock:                 ## for maintainers: pin requirements.in and docs/requirements.in again (needs uv)
 	$(LOCK) requirements.in --output-file requirements.txt
 	$(LOCK) docs/requirements.in --constraints requirements.txt --output-file docs/requirements.txt
+	echo 'tensorflow[and-cuda]; sys_platform == "linux" and python_version < "3.14"' \
+		| $(LOCK) - --constraints requirements.txt --output-file requirements.gpu.txt
 
 setup:
 	@$(PYTHON) -c "" 2>/dev/null || { echo "There is no $(PYTHON): install Python 3.13, or name yours: make PYTHON=..."; exit 1; }

@@ -27,6 +27,7 @@ def test_the_top_holds_the_course_and_nothing_else():
     assert {path.name for path in ROOT.iterdir() if not any(map(path.match, made))} == {
         *("README.md", "environment.yml", "notebooks", "data_sample", "utils.py", "segfeed", "tests", "docs"),
         *("benchmarks", "tools", "Makefile", "pyproject.toml", "requirements.in", "requirements.txt", "LICENSE"),
+        "requirements.gpu.txt",
     }
 
 
@@ -58,10 +59,23 @@ def test_utils_hands_on_every_public_name():
 def test_what_is_installed_has_the_reasons_and_ranges_of_the_course():
     lines = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
     course = [Requirement(line.split("#")[0]) for line in lines if line[:1] not in "# "]
-    extras = [package for packages in PROJECT["optional-dependencies"].values() for package in packages]
+    optional = dict(PROJECT["optional-dependencies"])
+    (gpu,) = map(Requirement, optional.pop("gpu"))  # the same TensorFlow, with its libraries of CUDA
+    extras = [package for packages in optional.values() for package in packages]
     ours = [Requirement(text) for text in PROJECT["dependencies"] + extras if not text.startswith("segfeed")]
     for package in ours:
         assert str(package) in map(str, course), package
+    assert gpu.extras == {"and-cuda"} and gpu.specifier == next(p for p in course if p.name == gpu.name).specifier
+
+
+def test_the_lock_for_a_gpu_adds_the_libraries_of_cuda_and_nothing_else():
+    pins = [
+        dict(re.findall(r"^([a-z0-9][\w.-]*)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name in ("requirements.txt", "requirements.gpu.txt")
+    ]
+    added = pins[1].items() - pins[0].items()
+    assert added and all(name.startswith("nvidia-") for name, _ in added)
+    assert pins[1]["tensorflow"] == pins[0]["tensorflow"]
 
 
 def needed(names):

@@ -1359,6 +1359,59 @@ def test_a_learning_curve_that_cannot_be_drawn_is_refused(photos, whole, tmp_pat
     )
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_goes_on_to_the_bit_and_leaves_a_model_of_float32(
+    policy, photos, tmp_path, monkeypatch, raising, capsys
+):
+    """float16 as on a GPU: with a scaled loss, whose scale is saved as well."""
+    monkeypatch.setattr(run, "mixed_policy", lambda: policy)
+    assert main(command(photos, tmp_path / "whole", 3, "--mixed")) == 0
+    words = command(photos, tmp_path / "cut", 3, "--mixed", "--save-every", 1)
+    raising(8, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert main(words) == 130
+    model = keras.models.load_model(tmp_path / "cut" / "checkpoints" / read_state(tmp_path / "cut")["file"])
+    assert {layer.dtype_policy.name for layer in model.layers[1:]} == {policy, "float32"}
+    assert model.layers[-1].dtype_policy.name == "float32" and model(np.zeros((1, 32, 32, 3))).dtype == tf.float32
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")
+    raising(0, lambda: None)
+    assert main(words) == 0
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+    saved = keras.models.load_model(tmp_path / "cut" / "best.keras")
+    assert {layer.dtype_policy.name for layer in saved._flatten_layers()} == {"float32"}
+    assert "--mixed was True and is False" in stopped(command(photos, tmp_path / "cut", 3), capsys)
+
+
+def test_determinism_is_the_default_and_xla_is_never_used(photos, tmp_path, monkeypatch):
+    asked, xla = [], []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    usual = run._fit
+    monkeypatch.setattr(
+        run, "_fit", lambda words, model, *more: (xla.append(model.jit_compile), usual(words, model, *more))
+    )
+    assert main(command(photos, tmp_path / "fast", 1, "--no-determinism")) == 0 and not asked
+    assert main(command(photos, tmp_path / "usual", 1)) == 0 and asked
+    assert xla == [False, False]
+
+
+def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(photos, whole, tmp_path, monkeypatch, capsys):
+    assert main(command(photos, tmp_path / "run", 9, "--dry-run")) == 0
+    said = capsys.readouterr().out
+    assert "audit: 0 findings" in said and "9 images to train on, 3 to validate, 32×32 pixels; 5 steps of 2" in said
+    assert "0.0 million weights" in said and "s a step, measured in 3 steps." in said
+    assert 0.2 < float(re.search(r"Peak memory: (.+) GB\.", said)[1]) < 50
+    assert said.endswith("This was a dry run: nothing was written.\n") and not [*tmp_path.iterdir()]
+    assert main(command(photos, tmp_path / "run", 9, "--dry-run", "--batch", 9)) == 0
+    assert "1 steps are too few to be timed: give a smaller --batch." in capsys.readouterr().out
+    assert "holds another run" in stopped(command(photos, whole, 4, "--dry-run", "--mixed"), capsys)
+    words = command(photos, tmp_path / "run", 9, "--dry-run")
+    assert "leave --dry-run out" in stopped([*words, "--learning-curve", "2,4"], capsys)
+    monkeypatch.setattr(run, "make_replicas", lambda cluster: Replicas(tf.distribute.get_strategy(), 0, 1))
+    for option in ("--dry-run", "--mixed"):
+        assert stopped(command(photos, tmp_path / "run", 9, option), capsys) == (
+            f"{option} is for one process with at most one GPU: leave it out, or set CUDA_VISIBLE_DEVICES=0."
+        )
+
+
 def test_a_run_of_an_earlier_version_names_the_preset(photos, tmp_path, capsys):
     shutil.copytree(ROOT / "tests" / "begun_run", tmp_path / "run")
     words = [word for word in command(photos, tmp_path / "run") if word not in ("--preset", "article")]

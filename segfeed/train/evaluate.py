@@ -25,6 +25,7 @@ from segfeed.score_plots import plot_calibration, plot_confusion, plot_worst
 from segfeed.scores import best_threshold, class_scores, iou_intervals, overall_scores, score_table
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import Data
+from segfeed.train.precision import with_policy
 
 FORMAT = 2  # of run.json
 FIRST_RESULTS = "best.keras", "curves.png", "predictions.png"
@@ -39,7 +40,10 @@ def evaluate_best(checkpoint: RunCheckpoint, data: Data, arguments: argparse.Nam
     run.json names what is missing, so that the same command makes it.
     """
     output, content = arguments.output, checkpoint.content
-    write_atomically(output / "best.keras", with_preprocessing(checkpoint.load("best"), data.preprocess).save)
+    best = checkpoint.load("best")
+    if arguments.mixed:  # for every machine and every format of `segfeed export`
+        best = with_policy(best, "float32")
+    write_atomically(output / "best.keras", with_preprocessing(best, data.preprocess).save)
     model = keras.models.load_model(output / "best.keras", safe_mode=True)
     names = [row["name"] for row in data.classes]
     missing: dict[str, str] = {}

@@ -81,6 +81,8 @@ def _refuse_what_cannot_be(arguments: argparse.Namespace) -> None:
     output = arguments.output
     if os.environ.get("TF_CONFIG"):
         raise CommandError("--learning-curve trains many small models: start it on one machine, without TF_CONFIG.")
+    if arguments.dry_run:
+        raise CommandError("--learning-curve trains many models: leave --dry-run out, or --learning-curve.")
     if arguments.overwrite:
         raise CommandError(f"--learning-curve goes on with its runs: leave --overwrite out, or delete {output}.")
     check_options(arguments)

@@ -52,7 +52,7 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
         raise CommandError("--augment turns needs a square: give one --size, or leave turns out.")
     if arguments.split and arguments.validation is not None:
         raise CommandError("--split names the validation images already: leave --validation out.")
-    options = {key: value for key, value in vars(arguments).items() if key != "command"}
+    options = {key: value for key, value in vars(arguments).items() if key not in ("command", "dry_run")}
     if arguments.split:  # what it says counts, not where it lies
         parts = {part: sorted(names) for part, names in read_split_file(arguments.split).items()}
         options["split"] = f"parts with SHA-256 {hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}…"
@@ -99,8 +99,8 @@ def find_checkpoint(
 
 def _as_today(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a run as this version writes them."""
-    kinds = options["augment"]
-    return {"warm_up": 0} | options | {"augment": ["flips", "turns"] * kinds if isinstance(kinds, bool) else kinds}
+    kinds, added = options["augment"], {"warm_up": 0, "mixed": False, "no_determinism": False}
+    return added | options | {"augment": ["flips", "turns"] * kinds if isinstance(kinds, bool) else kinds}
 
 
 def _in_words(value: Any) -> str:

@@ -37,9 +37,11 @@ from segfeed.train.callbacks import (
 )
 from segfeed.train.checkpoint import RunCheckpoint, checksum, place_of
 from segfeed.train.data import Data, audit_or_stop, draw_examples, make_data
+from segfeed.train.dry_run import in_words, rehearse
 from segfeed.train.evaluate import evaluate_best, evaluated_epochs
 from segfeed.train.optimizer import WarmUpAdam, encoder_layers
 from segfeed.train.options import check_options, compared_settings, find_checkpoint, refuse_volume
+from segfeed.train.precision import mixed_policy, with_policy
 
 
 def train(arguments: argparse.Namespace, command: str, audited: bool = False) -> None:
@@ -89,7 +91,8 @@ def _run(
         _refuse_differences(workers.all_gather({"the data": f"{len(pairs)} pairs, SHA-256 {data_sum[:12]}…"}))
         checkpoint, progress = None, {}
         if cluster.rank == 0:  # the others have the same data, and write nothing
-            held.enter_context(lock_folder(arguments.output))
+            if not arguments.dry_run:
+                held.enter_context(lock_folder(arguments.output))
             checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
             if checkpoint is None:
                 refuse_volume(arguments.output)
@@ -108,12 +111,21 @@ def _run(
               "--overwrite trains it again.")  # fmt: skip
         return
     keras.utils.set_random_seed(arguments.seed)
-    tf.config.experimental.enable_op_determinism()
+    if not arguments.no_determinism:
+        tf.config.experimental.enable_op_determinism()
     replicas = make_replicas(cluster)
+    if replicas and (arguments.mixed or arguments.dry_run):
+        name = "--mixed" if arguments.mixed else "--dry-run"
+        raise CommandError(
+            f"{name} is for one process with at most one GPU: leave it out, or set CUDA_VISIBLE_DEVICES=0."
+        )
     try:
         data = make_data(arguments, [pair.stem for pair in pairs], replicas)
     except ValueError as error:
         raise CommandError(str(error)) from None
+    if arguments.dry_run:
+        rehearse(_make_model(arguments, len(data.train)), data, arguments)
+        return
     if checkpoint is None and cluster.rank == 0:
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
         checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments, len(data.train)))
@@ -125,13 +137,7 @@ def _run(
     steps = len(data.train)
     first = checkpoint.load() if checkpoint else _make_model(arguments, steps)
     model = replicas.copy(first, lambda: _make_model(arguments, steps)) if replicas else first
-    print(
-        f"{len(data.train.pairs)} images to train on, {len(data.validation.pairs)} to validate, "
-        f"{f'{len(data.test.pairs)} to test, ' if data.test else ''}"
-        f"{'crops of ' if arguments.crop else ''}{arguments.size[0]}×{arguments.size[1]} pixels; "
-        f"{len(data.train)} steps of {arguments.batch} an epoch, "
-        f"{arguments.epochs} epochs at most; {arguments.backbone}, {model.count_params() / 1e6:.1f} million weights."
-    )
+    print(in_words(arguments, data, model))
     if replicas:
         shared = f"{replicas.n_replicas} replicas of the model share each batch"
         print(f"Worker {replicas.rank} of {replicas.world}; {shared}.")
@@ -170,12 +176,17 @@ def _make_model(arguments: argparse.Namespace, steps: int) -> keras.Model:
         cure = "Check --backbone, --size and --encoder-weights (imagenet, or none)."
         raise CommandError(f"the U-Net cannot be built: {str(error).rstrip('.')}. {cure}") from None
     iou = make_iou(arguments.classes)  # in `weighted_metrics`, because void pixels have the weight 0
+    if arguments.mixed:
+        model = with_policy(model, mixed_policy())
     if arguments.warm_up:
         frozen = {"warm_up_steps": arguments.warm_up * steps, "frozen": encoder_layers(model)}
         optimizer = WarmUpAdam(arguments.learning_rate, **frozen)
     else:
         optimizer = keras.optimizers.Adam(arguments.learning_rate)
-    model.compile(optimizer, CrossEntropyDice(), weighted_metrics=[iou])
+    if arguments.mixed and mixed_policy() == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    # XLA, which Keras may choose itself, takes longer to compile than its steps win
+    model.compile(optimizer, CrossEntropyDice(), weighted_metrics=[iou], jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # so that all of it is saved
     return model
 
