@@ -154,7 +154,7 @@ def test_an_exercise_is_solved_by_typing(lab, screenshots):
     lab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     place = ["".join(cell["source"]).startswith("def coin_share(mask): ...") for cell in code(FIRST)].index(True)
     stub, check = (lab.locator(".jp-CodeCell").nth(number) for number in (place, place + 1))
-    check.get_by_text("Not tried yet").first.wait_for(timeout=60_000)
+    check.get_by_text("is not written yet").first.wait_for(timeout=60_000)
     for answer, reply in (("mask.sum() / mask.size", "at most 1"), ("np.mean(mask == 255)", "Right")):
         stub.locator(".cm-content").click()
         lab.keyboard.press("Control+a")

@@ -21,8 +21,9 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "notebooks")]
 import rejoin  # noqa: E402
+from exercises import check, read_exercises  # noqa: E402
 
 import notebooks as tool  # noqa: E402
 
@@ -218,30 +219,19 @@ def test_notebook_05_starts_from_the_class_of_notebook_02():
 
 def test_notebook_01_loads_no_tensorflow():
     imports = "\n".join(re.findall(r"^(?:from|import) .+$", "\n".join(c.source for c in cells(PATHS[0])), re.MULTILINE))
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{imports}\nassert 'tensorflow' not in sys.modules"
+    path = [str(ROOT), str(ROOT / "notebooks")]
+    code = f"import sys; sys.path[:0] = {path}\n{imports}\nassert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def solutions(path):
-    return "\n\n\n".join(exercise.solution for exercise in tool.exercises(path))
-
-
-def answers(path, namespace, sources):
-    """What the checks of the exercises print once `sources` has answered them."""
-    checks = []
-    for cell in cells(path):
-        if "exercise" in tags(cell):
-            exec(cell.source, namespace)
-            checks.append("")
-        elif checks and "check" in tags(cell):
-            checks[-1] += f"{cell.source}\n"
-    exec(sources, namespace)
-    said = []
-    for check in checks:
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(check, namespace)
-        said.append(printed.getvalue())
-    return said
+def said_of(exercise, namespace, source):
+    """What the check of an exercise prints of its stub, changed by `source`, and the answer that it hands back."""
+    names = namespace | {"check": check}
+    exec(exercise.stub, names)
+    exec(source, names)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(f'answer = check("{exercise.number}", {exercise.name})', names)
+    return printed.getvalue(), names
 
 
 @functools.cache
@@ -430,11 +420,21 @@ WRONG = [
 
 @each_with_long_ones_later
 def test_checks_accept_the_solution_and_speak_kindly_to_the_stub(path):
-    namespace = prepared(path)
-    assert all(said.startswith("Not tried yet") for said in answers(path, dict(namespace), ""))
-    right = answers(path, dict(namespace), solutions(path))
-    assert len(right) == len(tool.exercises(path)) in (2, 3)
-    assert all(said.startswith("Right") and "but" not in said for said in right), right
+    exercises = read_exercises(path.name[:2])
+    assert len(exercises) >= 2
+    for exercise in exercises:
+        said, names = said_of(exercise, prepared(path), "")
+        ours, own = f"The notebook goes on with the course's own {exercise.name}.", names["answer"]
+        assert said == f"{exercise.number} is not written yet. {ours}\n"
+        assert own is not names[exercise.name]
+        said, names = said_of(exercise, prepared(path), exercise.solution)
+        assert said.startswith(f"{exercise.number}: Right") and names["answer"] is names[exercise.name], said
+        if callable(own):  # the cell of the learner has stopped, and the name is still that of the course
+            said, names = said_of(exercise, prepared(path) | {"own": own}, f"{exercise.name} = own")
+            assert (
+                said == f"{exercise.number} is still the course's own {exercise.name}. Run the cell with yours first.\n"
+            )
+            assert names["answer"] is own
 
 
 @each_with_long_ones_later
@@ -473,8 +473,11 @@ def test_checks_name_the_mistake(path):
                     "def specks(mask, least):\n    areas = cv2.connectedComponentsWithStats(mask)[2][:, 4]\n"
                     f"    return {source[7:]}"
                 )
-            said = answers(path, dict(namespace), source)[exercise]
-            assert words in said, (source, said)
+            said, names = said_of(asked := read_exercises(path.name[:2])[exercise], namespace, source)
+            assert words in said and said.endswith(f"The notebook goes on with the course's own {asked.name}.\n"), (
+                source
+            )
+            assert names["answer"] is not names[asked.name]
 
 
 @each_notebook
@@ -483,17 +486,16 @@ def test_what_is_woven_is_that_of_its_source(path):
 
 
 @each_notebook
-def test_exercises_stand_under_their_titles_with_hints_and_solution(path):
+def test_exercises_stand_with_their_hints_and_no_solution_is_in_sight(path):
     stored = nbformat.read(path, as_version=4).cells
     places = [place for place, cell in enumerate(stored) if "exercise" in tags(cell)]
-    for place, exercise in zip(places, tool.exercises(path), strict=True):
-        after = next(cell for cell in stored[place:] if cell.cell_type == "markdown")
+    text = "\n".join(cell.source for cell in stored)
+    for place, exercise in zip(places, read_exercises(path.name[:2]), strict=True):
+        after = next(cell for cell in stored[place + 2 :] if cell.cell_type == "markdown")
         assert re.findall(r"<summary>(.+)</summary>", after.source) == ["Hint 1", "Hint 2", "Solution"]
-        assert exercise.solution in after.source and exercise.stub == stored[place].source
+        assert exercise.stub == stored[place].source and exercise.solution not in text
         assert all(10 <= len(hint.split()) <= 60 for hint in exercise.hints)
-    text = "\n".join(cell.source for cell in cells(path, "markdown"))
-    titles = re.findall(r"^\*\*(\d\. .+?)\*\*", text.partition("## Your turn")[2], re.MULTILINE)
-    assert [title.rstrip(".") for title in titles] == [exercise.title for exercise in tool.exercises(path)]
+        assert exercise.title in text
 
 
 def rejoined(path):
@@ -529,7 +531,7 @@ def test_rejoining_makes_all_names_that_are_used_afterwards(path):
         assert "rejoin" in tags(stored[place + 1]), "the cell that rejoins is the first one under its heading"
         code = [[cell for cell in part if cell.cell_type == "code"] for part in (stored[:place], stored[place:])]
         before, after = set().union(*map(bound, code[0])), set().union(*map(loaded, code[1]))
-        ran, _ = rejoin.rejoin_cells(path.name[:2], heading)
+        ran = rejoin.rejoin_cells(path.name[:2], heading)
         made = set().union(*map(bound, ran))
         assert before & after <= made, heading
         # what is looked for is made by these cells, or it would be looked for in vain for ever
@@ -624,37 +626,24 @@ def test_rejoining_says_which_cell_fails_and_passes_a_check_that_does(tmp_path):
 
 
 def test_a_check_answers_in_words_when_an_error_stops_it():
-    checks = [cell.source for cell in cells(PATHS[0]) if "check" in tags(cell)][-2:]
     with kernel(PATHS[0]) as run:
-        run('%run -i ../tools/rejoin.py 01 "Your turn"')
+        run("import numpy as np\nfrom exercises import check, solution\nmask = np.array([[0, 255]])")
         for answer, words in (
-            ("def coin_share(mask):\n    return mask.sum() / 0 + nobody", "stopped in line 2, `return mask.sum() / 0"),
+            (
+                "def coin_share(mask):\n    return mask.sum() / 0 + nobody",
+                "stopped in line 2, `return mask.sum() / 0 + ",
+            ),
             ("def coin_share(mask): return 'a third'", "The check cannot use your answer (TypeError"),
             ("def coin_share(): return 1", "The check cannot use your answer (TypeError"),
+            ("coin_share = 0.5", "The check cannot use your answer (TypeError"),
         ):
             assert run(answer) == ("", [])
-            said, errors = run(checks[0])
+            said, errors = run('coin_share = check("01.1", coin_share)')
             assert words in said and not errors, (said, errors)
-        assert run("1 / 0") == ("", ["division by zero"]), "other cells keep their traceback"
-
-
-def test_a_check_says_that_the_answer_is_one_of_before():
-    checks = [cell.source for cell in cells(PATHS[0]) if "check" in tags(cell)][-2:]
-    with kernel(PATHS[0]) as run:
-        for _ in range(2):  # whoever is lost twice is told once
-            run('%run -i ../tools/rejoin.py 01 "Your turn"')
-        run("def coin_share(mask): return np.mean(mask == 0)")
-        said, _ = run(checks[0])
-        assert said.startswith("You return 0.702, the share of the ground.")
-        for spoiled, kind in (("def coin_share(mask) return 1", "SyntaxError"), ("coin_share = nobody", "NameError")):
-            run(spoiled)
-            for _ in range(2):
-                assert (
-                    run(checks[0])[0]
-                    == f"The last cell stopped with {kind}, so this is about what you had before it:\n{said}"
-                )
+        assert "own" in run("def coin_share(mask) return 1")[0] + run('coin_share = check("01.1", coin_share)')[0]
         run("def coin_share(mask): return np.mean(mask == 255)")
-        assert run(checks[0])[0].startswith("Right")
+        assert run('coin_share = check("01.1", coin_share)') == ("01.1: Right: 0.500 of the pixels show a coin.\n", [])
+        assert run('solution("01.1")') == ("def coin_share(mask):\n    return np.mean(mask == 255)\n", [])
 
 
 @pytest.mark.long

@@ -17,7 +17,6 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
 import psutil
@@ -26,12 +25,14 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "notebooks"))
+from exercises import Exercise, read_exercises  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 BUILD = ROOT / "build"
 GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
 REJOIN = "# Lost? Run this cell and go on from here. It does nothing when all is there."
-REJOIN_EXERCISES = "# Run this cell in any case: from here on, errors in your answers are told in words."
 # What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
 TENSORFLOW_STARTS = re.compile(r"^(WARNING: All log messages before absl|I\d{4} ).*\n?", re.MULTILINE)
 
@@ -123,45 +124,10 @@ def with_measured(guide: str, measured: dict[str, tuple[float, int]]) -> str:
     return before + mark + table + end + after
 
 
-class Exercise(NamedTuple):
-    title: str  # "1. How much is coin?", as in the notebook
-    hints: list[str]
-    stub: str  # what the learner begins with
-    solution: str
-    remark: str  # what stands below the solution
-
-
-def exercises(path: Path) -> list[Exercise]:
-    """What notebooks/exercises/NN.py says: parts that begin with `# %% name`, a title, then what belongs to it.
-
-    Without a part `Stub` it is the first line of the solution, a function, with `...` for its body.
-    """
-    text = (ROOT / "notebooks" / "exercises" / f"{path.name[:2]}.py").read_text(encoding="utf-8")
-    found: list[tuple[str, dict[str, str]]] = []
-    _, *pieces = re.split(r"^# %% (.+)$", text, flags=re.MULTILINE)
-    for name, piece in zip(pieces[::2], pieces[1::2], strict=True):
-        if name[0].isdigit():
-            found.append((name, {}))
-        elif name in ("Stub", "Solution"):
-            found[-1][1][name] = piece.strip()
-        else:
-            found[-1][1][name] = " ".join(line.removeprefix("# ") for line in piece.strip().splitlines())
-    return [
-        Exercise(
-            title,
-            [parts["Hint 1"], parts["Hint 2"]],
-            parts.get("Stub", f"{parts['Solution'].splitlines()[0]} ..."),
-            parts["Solution"],
-            parts.get("Remark", ""),
-        )
-        for title, parts in found
-    ]
-
-
 def folded(exercise: Exercise) -> str:
-    """The hints and the solution, each to be opened by a click."""
-    solution = f"```python\n{exercise.solution}\n```\n\n{exercise.remark}".strip()
-    parts = {"Hint 1": exercise.hints[0], "Hint 2": exercise.hints[1], "Solution": solution}
+    """The hints, each to be opened by a click, and the way to the solution."""
+    way = f'Run `from exercises import solution; solution("{exercise.number}")` in a cell of its own.'
+    parts = {"Hint 1": exercise.hints[0], "Hint 2": exercise.hints[1], "Solution": way}
     return "\n\n".join(f"<details><summary>{name}</summary>\n\n{text}\n</details>" for name, text in parts.items())
 
 
@@ -179,16 +145,18 @@ def weave(path: Path) -> nbformat.NotebookNode:
     cells = [cell for cell in notebook.cells if not (tagged(cell, "rejoin") or cell.source.startswith(made))]
     stubs = [place for place, cell in enumerate(cells) if tagged(cell, "exercise")]
     # from the back, so that the places before stay right
-    for begin, end, exercise in reversed(list(zip(stubs, [*stubs[1:], len(cells)], exercises(path), strict=True))):
+    for begin, end, exercise in reversed(
+        list(zip(stubs, [*stubs[1:], len(cells)], read_exercises(path.name[:2]), strict=True))
+    ):
         cells[begin].source = exercise.stub
-        last = max(place for place in range(begin, end) if tagged(cells[place], "check"))
-        cells.insert(last + 1, nbformat.v4.new_markdown_cell(folded(exercise)))
+        check = next(place for place in range(begin, end) if tagged(cells[place], "check"))
+        cells[check].source = f'{exercise.name} = check("{exercise.number}", {exercise.name})'
+        cells.insert(check + 1, nbformat.v4.new_markdown_cell(folded(exercise)))
     headings = [place for place, cell in enumerate(cells) if cell.source.startswith("## ")]
     for begin, end in reversed(list(zip(headings, [*headings[1:], len(cells)], strict=True))):
         heading = cells[begin].source.splitlines()[0].removeprefix("## ")
         if heading != "Setup" and any(cell.cell_type == "code" for cell in cells[begin:end]):
-            why = REJOIN_EXERCISES if heading == "Your turn" else REJOIN
-            source = f'{why}\n%run -i ../tools/rejoin.py {path.name[:2]} "{heading}"'
+            source = f'{REJOIN}\n%run -i ../tools/rejoin.py {path.name[:2]} "{heading}"'
             cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["rejoin"]}, execution_count=0)
             cells.insert(begin + 1, cell)
     notebook.cells = cells

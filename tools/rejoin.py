@@ -7,9 +7,6 @@ does nothing and prints nothing. Otherwise it says how many they are, runs all o
 in the notebook's file, hides what they print and show, and says how long it took. A check that fails does not stop it;
 its message is printed.
 
-Under *Your turn* it does more: from then on, a check of an exercise that an error stops says it in words, and one that
-follows an answer with an error says that it judges the answer before.
-
 `%run -i` works among the learner's own names, and none of this file may stay there. So imports are in the functions.
 """
 
@@ -21,12 +18,9 @@ def rejoin():
     from IPython import get_ipython
 
     number, heading = sys.argv[1:]
-    before, after = rejoin_cells(number, heading)
+    before = rejoin_cells(number, heading)
     if not all(name in get_ipython().user_ns for name in rejoin_names(before)):
         rejoin_run(get_ipython(), before, heading)
-    if heading == "Your turn":
-        checks = [cell.source for cell in after if "check" in cell.metadata.get("tags", [])]
-        rejoin_answer_in_words(get_ipython(), checks)
 
 
 def rejoin_run(shell, before, heading):
@@ -55,7 +49,7 @@ def rejoin_run(shell, before, heading):
 
 
 def rejoin_cells(number, heading):
-    """The code cells before and after a heading, without those that rejoin."""
+    """The code cells before a heading, without those that rejoin."""
     from pathlib import Path
 
     import nbformat
@@ -64,8 +58,7 @@ def rejoin_cells(number, heading):
     cells = nbformat.read(path, as_version=4).cells
     place = next(place for place, cell in enumerate(cells) if cell.source.splitlines()[:1] == [f"## {heading}"])
     return [
-        [cell for cell in part if cell.cell_type == "code" and "rejoin" not in cell.metadata.get("tags", [])]
-        for part in (cells[:place], cells[place:])
+        cell for cell in cells[:place] if cell.cell_type == "code" and "rejoin" not in cell.metadata.get("tags", [])
     ]
 
 
@@ -92,43 +85,6 @@ def rejoin_names(cells):
     return names
 
 
-def rejoin_answer_in_words(shell, checks):
-    """Let an error in one of these cells be said in words; every other cell keeps its traceback.
-
-    After a cell that an error has stopped, one of these says first that it judges the answer before.
-    """
-    import linecache
-    import traceback
-    from pathlib import Path
-
-    def answer(shell, kind, error, trace, tb_offset=None):
-        frames = traceback.extract_tb(trace)
-        cells = [frame.filename for frame in frames if "".join(linecache.getlines(frame.filename)).strip() in checks]
-        if not cells:
-            return shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
-        last = [frame for frame in frames if Path(frame.filename).parent == Path(cells[0]).parent][-1]
-        if last.filename == cells[0]:
-            print(f"The check cannot use your answer ({kind.__name__}: {error}). Print it: is it what was asked for?")
-        else:
-            print(f"Your answer stopped in line {last.lineno}, `{last.line}`, with {kind.__name__}: {error}")
-
-    def rejoin_before(info):
-        if stopped and info.raw_cell.strip() in checks:
-            print(f"The last cell stopped with {stopped[0]}, so this is about what you had before it:")
-
-    def rejoin_after(result):
-        if result.info.raw_cell.strip() not in checks:
-            error = result.error_before_exec or result.error_in_exec
-            stopped[:] = [type(error).__name__.lstrip("_")] if error else []
-
-    stopped = []
-    for event, said in (("pre_run_cell", rejoin_before), ("post_run_cell", rejoin_after)):
-        for earlier in [one for one in shell.events.callbacks[event] if one.__name__ == said.__name__]:
-            shell.events.unregister(event, earlier)  # of a cell that rejoined before
-        shell.events.register(event, said)
-    shell.set_custom_exc((Exception,), answer)
-
-
 if __name__ == "__main__":
     rejoin()
-    del rejoin, rejoin_run, rejoin_cells, rejoin_names, rejoin_answer_in_words, __file__
+    del rejoin, rejoin_run, rejoin_cells, rejoin_names, __file__

@@ -1,0 +1,126 @@
+"""The exercises of the notebooks: `check("02.3", answer)` says in words what is right or wrong with an answer.
+
+NN.py holds those of notebook NN, and nobody reads it to solve them. Its parts begin with `# %%`: the title of an
+exercise, then `Stub` (else the first line of the solution, a function, with `...` for its body), `Hint 1`, `Hint 2`,
+`Solution`, perhaps `Remark`, and `Check`: a function `judge` that takes the answer and returns words, which begin
+with "Right" for a right one. It sees the names of the notebook, as the stub and the solution do.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+PARTS = {"Stub", "Hint 1", "Hint 2", "Solution", "Remark", "Check"}
+
+
+class Exercise(NamedTuple):
+    number: str  # "02.3", as the notebook's cells name it
+    title: str
+    hints: list[str]
+    stub: str  # what the learner begins with
+    solution: str
+    remark: str  # what is said about the solution
+    check: str
+
+    @property
+    def name(self) -> str:
+        """That of the answer: what the solution defines last."""
+        last = ast.parse(self.solution).body[-1]
+        return last.targets[0].id if isinstance(last, ast.Assign) else last.name  # type: ignore[attr-defined]
+
+
+def read_exercises(notebook: str) -> list[Exercise]:
+    """Those of a notebook, such as "02", in order; none if it has none."""
+    path = Path(__file__).with_name(f"{notebook}.py")
+    if not path.exists():
+        return []
+    found: list[tuple[str, dict[str, str]]] = []
+    _, *pieces = re.split(r"^# %% (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for name, piece in zip(pieces[::2], pieces[1::2], strict=True):
+        if name not in PARTS:
+            found.append((name, {}))
+        elif name in ("Stub", "Solution", "Check"):
+            found[-1][1][name] = piece.strip()
+        else:
+            found[-1][1][name] = " ".join(line.removeprefix("# ") for line in piece.strip().splitlines())
+    return [
+        Exercise(
+            f"{notebook}.{place}",
+            title,
+            [parts["Hint 1"], parts["Hint 2"]],
+            parts.get("Stub", f"{parts['Solution'].splitlines()[0]} ..."),
+            parts["Solution"],
+            parts.get("Remark", ""),
+            parts["Check"],
+        )
+        for place, (title, parts) in enumerate(found, start=1)
+    ]
+
+
+OURS: dict[str, Any] = {}  # the course's own functions and classes that were handed out
+
+
+def check(number: str, answer: Any) -> Any:
+    """Print what is right or wrong with the answer to an exercise; return it if it is right, else the course's own.
+
+    So the cells that follow can go on in any case.
+    """
+    exercise = next(one for one in read_exercises(number.partition(".")[0]) if one.number == number)
+    names = dict(sys._getframe(1).f_globals)  # of the notebook
+    goes_on = f"The notebook goes on with the course's own {exercise.name}."
+    if answer is OURS.get(number, check):  # after a cell that an error stopped
+        print(f"{number} is still the course's own {exercise.name}. Run the cell with yours first.")
+        return answer
+    stub = dict(names)
+    exec(exercise.stub, stub)
+    if _likeness(answer) == _likeness(stub[exercise.name]):
+        print(f"{number} is not written yet. {goes_on}")
+    else:
+        words = _judge(exercise, answer, names)
+        right = words.startswith("Right")
+        print(f"{number}: {words}", *[] if right else [goes_on])
+        if right:
+            return answer
+    exec(exercise.solution, names)
+    ours = names[exercise.name]
+    if _codes(ours):
+        OURS[number] = ours
+    return ours
+
+
+def solution(number: str) -> None:
+    """Print an answer to an exercise."""
+    exercise = next(one for one in read_exercises(number.partition(".")[0]) if one.number == number)
+    print(exercise.solution, *[f"\n{exercise.remark}"] if exercise.remark else [], sep="\n")
+
+
+def _judge(exercise: Exercise, answer: Any, names: dict[str, Any]) -> str:
+    try:
+        exec(exercise.check, names)
+        return names["judge"](answer)
+    except Exception as error:  # the learner's code may raise anything
+        written = {code.co_filename for code in _codes(answer)}
+        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in written]
+        if not lines:
+            return f"The check cannot use your answer ({type(error).__name__}: {error}). Is it what was asked for?"
+        where = f"line {lines[-1].lineno}, `{lines[-1].line}`," if lines[-1].line else f"line {lines[-1].lineno}"
+        return f"Your answer stopped in {where} with {type(error).__name__}: {error}."
+
+
+def _codes(answer: Any) -> list[CodeType]:
+    """Those of a function, or of the methods of a class."""
+    functions = vars(answer).values() if isinstance(answer, type) else [answer]
+    return [function.__code__ for function in functions if isinstance(function, FunctionType)]
+
+
+def _likeness(answer: Any) -> Any:
+    """Equal for equal values, and for functions and classes that do the same, wherever they are written."""
+    if isinstance(answer, CodeType):
+        return answer.co_code, answer.co_names, *map(_likeness, answer.co_consts)
+    return [_likeness(code) for code in _codes(answer)] or repr(answer)
