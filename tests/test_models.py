@@ -41,6 +41,7 @@ def test_more_filters_and_sizes_that_it_cannot_halve():
         small_unet(img_size=(40, 32))
 
 
+@pytest.mark.long
 def test_the_encoder_keeps_its_weights_for_the_warm_up_and_the_decoder_does_not(tmp_path):
     keras.utils.set_random_seed(0)
     model = build_unet("resnet18", img_size=32)

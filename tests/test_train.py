@@ -604,6 +604,7 @@ def test_a_run_that_was_given_more_epochs_is_judged_even_if_it_was_killed_before
     assert json.loads((tmp_path / "run" / "run.json").read_text())["epochs"] == 2
 
 
+@pytest.mark.long
 def test_callbacks_go_on_counting(photos, tmp_path, monkeypatch, raising, capsys):
     """No epoch is better than the first; the rate is halved after 2, 4, ..., and after 5 it ends."""
     monkeypatch.setattr(keras.callbacks.EarlyStopping, "_is_improvement", lambda self, value, best: best is None)
@@ -678,9 +679,10 @@ def test_any_names_are_trained_on_and_described(tmp_path, capfd):
 
 
 RESULTS = ["best.keras", "run.json", *PICTURES]
+LATER = [pytest.param(name, marks=pytest.mark.long) for name in PICTURES[1:]]
 
 
-@pytest.mark.parametrize("name", RESULTS[1:])
+@pytest.mark.parametrize("name", ["run.json", PICTURES[0], *LATER])
 def test_a_result_that_cannot_be_made_costs_no_other_and_the_same_command_makes_it(
     name, photos, whole, tmp_path, monkeypatch, capsys
 ):
@@ -1035,7 +1037,7 @@ def test_a_damaged_state_is_named_and_damaged_results_are_made_again(damage, pho
         assert re.fullmatch(rf"{path} is damaged \(.+\)\. Move the folder {output} away, .*", said), said
 
 
-@pytest.mark.parametrize("name", ["best.keras", *PICTURES])
+@pytest.mark.parametrize("name", ["best.keras", PICTURES[0], *LATER])
 def test_a_result_that_was_removed_is_made_again(name, photos, whole, tmp_path, capsys):
     output = tmp_path / "run"
     shutil.copytree(whole, output)
@@ -1322,6 +1324,7 @@ def test_by_default_the_small_u_net_learns_from_changed_pictures_and_shows_them(
         assert drawn.width > 600 and drawn.height > 400
 
 
+@pytest.mark.long
 def test_a_learning_curve_says_what_more_images_bring_and_goes_on(photos, tmp_path, capsys):
     words = command(photos, tmp_path / "curve", 1, "--learning-curve", "2,4")
     assert main(words) == 0
@@ -1365,7 +1368,7 @@ def test_a_learning_curve_that_cannot_be_drawn_is_refused(photos, whole, tmp_pat
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.long)])
 def test_half_precision_goes_on_to_the_bit_and_leaves_a_model_of_float32(
     policy, photos, tmp_path, monkeypatch, raising, capsys
 ):
