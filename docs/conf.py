@@ -78,7 +78,7 @@ def slides(cells):
         if not code and text.startswith("## "):
             heading = text.splitlines()[0]
         answers = heading == "## Your turn" and (code or text.startswith("<details>"))
-        if answers or heading == "## If something went wrong" or "rejoin" in cell["metadata"].get("tags", []):
+        if answers or heading == "## If something went wrong":
             continue
         if not (short if code else text.startswith("#")):
             new = {"cell_type": "markdown", "source": "```{revealjs-break}\n:notitle:\n```"}
@@ -97,6 +97,7 @@ def as_a_page(app, docname, source):
         source[0] = with_anchors_of_github(source[0])
     else:
         notebook = json.loads(source[0])
+        notebook["cells"] = [cell for cell in notebook["cells"] if "rejoin" not in cell["metadata"].get("tags", [])]
         if app.builder.name == "revealjs":
             notebook["cells"] = slides(notebook["cells"])
         for cell in notebook["cells"]:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +23,16 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "notebooks")]
+import exercises  # noqa: E402
 import rejoin  # noqa: E402
 from exercises import check, read_exercises  # noqa: E402
+from wrong_answers import WRONG, written  # noqa: E402
 
 import notebooks as tool  # noqa: E402
 
 PATHS = tool.NOTEBOOKS
 TAGS = {"setup", "exercise", "check", "rejoin", "nbval-ignore-output", "raises-exception", "nbval-check-output"}
+TAGS |= {"hide-output"}  # the answer to a question that stands before it
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 LATER = [pytest.param(path, marks=pytest.mark.long) for path in PATHS[5:]]  # long themselves
 each_with_long_ones_later = pytest.mark.parametrize("path", PATHS[:5] + LATER, ids=lambda path: path.stem)
@@ -117,6 +121,8 @@ def test_tags_say_what_is_compared(path):
     for cell in cells(path):
         assert tags(cell) <= TAGS
         assert "rejoin" not in tags(cell) or not cell.outputs
+        folded = {"source_hidden": "rejoin" in tags(cell), "outputs_hidden": "hide-output" in tags(cell)}
+        assert cell.metadata.get("jupyter", {}) == {name: True for name, so in folded.items() if so}
         assert ("raises-exception" in tags(cell)) == ("nbval-check-output" in tags(cell))
         assert not {"raises-exception", "nbval-ignore-output"} <= tags(cell)
     assert "setup" in tags(code[0])
@@ -157,9 +163,20 @@ def test_taught_functions_are_those_of_the_library():
     taught = {
         name: text for path in PATHS for cell in cells(path) for name, text in functions(python(cell.source)).items()
     }
-    both = taught.keys() & shared.keys()
-    assert both == {"resize_image", "resize_mask", "flip_and_turn"}
-    assert taught["flip_and_turn"] == shared["flip_and_turn"]  # the others are compared by their pixels
+    assert taught.keys() & shared.keys() == {"resize_image", "resize_mask"}  # compared by their pixels
+
+
+def test_the_augmentation_of_the_course_is_that_of_the_library():
+    from segfeed.transforms import flip_and_turn
+
+    names = {"np": np}
+    exec(read_exercises("03")[0].solution, names)
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    for seed in range(20):
+        ours, theirs = (
+            one(image, image[..., :1], np.random.default_rng(seed)) for one in (names["flip_and_turn"], flip_and_turn)
+        )
+        assert all(np.array_equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
 def taught(name):
@@ -187,34 +204,29 @@ def test_the_taught_resize_of_masks_takes_the_pixels_of_the_library():
     assert np.array_equal(resize(mask, (150, 210))[:75, :105], resize_mask(mask, (150, 210))[:75, :105])
 
 
-def test_the_taught_generator_makes_the_batches_of_the_library():
+def test_the_course_s_own_class_makes_the_batches_of_the_library(monkeypatch, capsys):
     import utils
 
+    monkeypatch.setattr(exercises, "ANSWERS", Path("nowhere"))
+    own = exercises.answered("02.6")
+    assert capsys.readouterr().out == "This is the course's own CoinSequence: yours of notebook 02 was not right yet.\n"
     namespace = {name: getattr(utils, name) for name in dir(utils)}
-    setup, taught = (
-        next(c for c in cells(PATHS[1]) if c.source.startswith(start)) for start in ("import", "class CoinG")
-    )
-    exec("\n".join(line for line in setup.source.splitlines() if line.startswith("import")), namespace)
-    exec(taught.source, namespace)
+    exec("import math\nimport keras\nimport numpy as np", namespace)
+    exec(next(cell.source for cell in cells(PATHS[4]) if cell.source.startswith("class CoinG")), namespace)
     pairs = utils.read_split()["validation"], utils.SAMPLE / "images", utils.SAMPLE / "masks"
     # DataGenerator decodes a JPEG small, with other roundings, from a third of its size down; 96 is more
-    mine = namespace["CoinGenerator"](*pairs, batch_size=5, img_size=96, seed=7)
-    theirs = utils.DataGenerator(*pairs, batch_size=5, img_size=96, seed=7)
-    assert len(mine) == len(theirs) == 4
+    made = [
+        kind(*pairs, batch_size=5, img_size=96, seed=7)
+        for kind in (own, namespace["CoinGenerator"], utils.DataGenerator)
+    ]
+    assert [len(one) for one in made] == 3 * [4]
     for _ in range(3):
-        for index in range(len(mine)):
-            for part in range(2):
-                np.testing.assert_array_equal(mine[index][part], theirs[index][part], strict=True)
-        mine.on_epoch_end()
-        theirs.on_epoch_end()
-
-
-def test_notebook_05_starts_from_the_class_of_notebook_02():
-    first, again = (
-        next(cell.source for cell in cells(path) if cell.source.startswith("class CoinG"))
-        for path in (PATHS[1], PATHS[4])
-    )
-    assert first == again
+        for index in range(4):
+            for mine, as_in_notebook_05, theirs in zip(*(one[index] for one in made), strict=True):
+                np.testing.assert_array_equal(mine, theirs, strict=True)
+                np.testing.assert_array_equal(as_in_notebook_05, theirs, strict=True)
+        for one in made:
+            one.on_epoch_end()
 
 
 def test_notebook_01_loads_no_tensorflow():
@@ -225,8 +237,10 @@ def test_notebook_01_loads_no_tensorflow():
 
 
 def said_of(exercise, namespace, source):
-    """What the check of an exercise prints of its stub, changed by `source`, and the answer that it hands back."""
-    names = namespace | {"check": check}
+    """What the check of an exercise prints of its stub, changed by `source`, and the names of the learner then."""
+    learner = sys.modules["learner"] = types.ModuleType("learner")  # so that a class can be pickled
+    names = vars(learner)
+    names |= namespace | {"check": check, "__name__": "learner"}
     exec(exercise.stub, names)
     exec(source, names)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -241,9 +255,14 @@ def prepared(path):
 
     namespace = {name: getattr(utils, name) for name in dir(utils)} | {"np": np}
     if path == PATHS[2]:
+        import keras
+        from keras import layers
+
         share = np.zeros((2, 4, 8, 8, 1))
         share[:, :, :2] = 1
         namespace |= {"test": [(None, masks) for masks in share], "scores": [utils.ClassScore("ground", 1.0, 0.75)]}
+        namespace |= {"keras": keras, "layers": layers}
+        exec(next(cell.source for cell in cells(path) if cell.source.startswith("def block")), namespace)
         return namespace
     if path in PATHS[4:7]:
         return namespace | {"cv2": cv2, "math": math}
@@ -253,169 +272,13 @@ def prepared(path):
         return namespace | {"keras": keras, "contextlib": contextlib}
     namespace["sys"] = sys
     for cell in cells(path):
-        if "exercise" in tags(cell) or (path == PATHS[3] and "watch(Diary" in cell.source):
-            return namespace
-        # a class that was made by `exec` cannot be pickled, which is one of the promises
-        if not tags(cell) & {"raises-exception", "rejoin"} and "check_sequence(" not in cell.source:
+        if path == PATHS[3] and ("exercise" in tags(cell) or "watch(Diary" in cell.source):
+            break
+        if not tags(cell) & {"raises-exception", "rejoin"}:
             source = re.sub(r"^ROOT = .*$", f"ROOT = Path({str(ROOT)!r})", cell.source, flags=re.MULTILINE)
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(source, namespace)
-    raise AssertionError("no exercise")
-
-
-WRONG = [
-    (0, 0, "def coin_share(mask): return mask.sum() / mask.size", "at most 1"),
-    (0, 0, "def coin_share(mask): return float(mask.mean() / 256)", "which is not the share"),
-    (0, 0, "def coin_share(mask): return np.mean(mask == 0)", "share of the ground"),
-    (0, 0, "def coin_share(mask): return mask == 255", "expected one number"),
-    (0, 0, "def coin_share(mask): return np.sum(mask == 255) / np.sum(mask == 0)", "coin pixels by ground pixels"),
-    (0, 0, "def coin_share(mask): return 100 * np.mean(mask == 255)", "each counts 1, not 255 nor 100"),
-    (0, 0, "def coin_share(mask): return np.sum(mask == 255)", "at most 1"),
-    (0, 1, "stranger = 0", "holds 2 values"),
-    (0, 1, "stranger = 7", "no mask 7"),
-    (0, 1, "stranger = max(len(np.unique(mask)) for mask in prepared)", "how many values the stranger holds"),
-    (0, 1, "stranger = [len(np.unique(mask)) for mask in prepared]", "set stranger to 0, 1 or 2"),
-    (1, 0, "def batches(samples, batch_size, drop_last): return samples // batch_size", "should be 7"),
-    (1, 0, "def batches(samples, batch_size, drop_last): return -(-samples // batch_size)", "should be 6"),
-    (1, 0, "def batches(samples, batch_size, drop_last): return samples // batch_size + 1 - drop_last", "should be 6"),
-    (1, 0, "def batches(samples, batch_size, drop_last): return samples / batch_size", "should be 7, yours is 6.4"),
-    (1, 1, "GREY images.mean(axis=-1), masks", "keepdims"),
-    (1, 1, "GREY None", "A NoneType came back"),
-    (1, 1, "GREY images.mean(axis=-1, keepdims=True)", "A ndarray came back"),
-    (1, 1, "GREY masks, images.mean(axis=-1, keepdims=True)", "images come first"),
-    (1, 1, "GREY images.astype(float).mean(axis=-1, keepdims=True), masks", "float64"),
-    (1, 1, "GREY images[..., :1], masks", "not the mean"),
-    (1, 1, "GREY images.mean(axis=-1, keepdims=True), 1 - masks", "masks changed"),
-    (2, 0, "def iou(truth, found): return 2 * (truth & found).sum() / (truth.sum() + found.sum())", "Dice"),
-    (2, 0, "def iou(truth, found): return (truth == found).mean()", "share of right pixels"),
-    (2, 0, "def iou(truth, found): return (truth & found).sum()", "expected 0.25"),
-    (2, 0, "def iou(truth, found): return (truth & found).sum() / max(1, (truth | found).sum())", "two empty masks"),
-    (2, 1, "accuracy = 0.25", "share of coin"),
-    (2, 1, "accuracy = 0.5", "Average (mask == 0)"),
-    (2, 1, "accuracy = 75.0", "no percent"),
-    (2, 1, "accuracy = sum(np.sum(masks == 0) for _, masks in test)", "right pixels by all pixels"),
-    (2, 1, "accuracy = [np.mean(masks == 0) for _, masks in test]", "take the mean"),
-    (3, 0, "def calls(batches, epochs): return [0, 1, *epochs * ['begin', *range(batches), 'end']]", "E + 1"),
-    (3, 0, "def calls(batches, epochs): return ['end', *epochs * ['begin', *range(batches), 'end']]", "beforehand"),
-    (3, 0, "def calls(batches, epochs): return [0, 1, 'end', *epochs * [*range(batches), 'end']]", "one in each epoch"),
-    (
-        3,
-        0,
-        "def calls(batches, epochs): return [0, 1, 'end', *epochs * ['begin', *range(batches), 'end']]",
-        "as far as",
-    ),
-    (3, 0, "def calls(batches, epochs): return [0, 'end', 1, *epochs * ['begin', *range(batches), 'end']]", "order"),
-    (3, 0, "def calls(batches, epochs): return [[0, 1], 'end', 'begin', [0, 1, 2], 'end']", "single numbers"),
-    (3, 0, "def calls(batches, epochs): return '0 1 end begin 0 1 2 end'", "single numbers"),
-    (3, 0, "def calls(batches, epochs): return [0, 1, 'end', 'begin', 0, 1, 'end']", "every batch once"),
-    (3, 1, "def reached(batches, steps, queue): return steps + queue", "at its door"),
-    (3, 1, "def reached(batches, steps, queue): return batches", "should be 21, yours is 40"),
-    (3, 1, "def reached(batches, steps, queue): return steps", "Count what lies ready"),
-    (3, 1, "def reached(batches, steps, queue): return steps + queue + 1", "no more"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
-    (3, 2, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, self.epoch]", "lacks the index"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, index]", "lacks the epoch"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed + self.epoch, index]", "do not add"),
-    (
-        3,
-        2,
-        "FILLED np.full((2, 8, 8, 1), 100 * self.seed + 10 * self.epoch + index)",
-        "All values of a batch are equal",
-    ),
-    (3, 2, "FILLED np.random.seed([self.seed, self.epoch, index]) or np.random.normal(size=(2, 8, 8, 1))", "all share"),
-    (4, 0, "def waiting(ready_ms, real_ms): return ready_ms / real_ms", "share of the model's own work"),
-    (4, 0, "def waiting(ready_ms, real_ms): return real_ms - ready_ms", "milliseconds"),
-    (4, 0, "def waiting(ready_ms, real_ms): return real_ms / ready_ms - 1", "whole step"),
-    (4, 0, "def waiting(ready_ms, real_ms): return 1 - ready_ms / real_ms", "Less than no waiting"),
-    (4, 0, "def waiting(ready_ms, real_ms): return 100 * (1 - ready_ms / real_ms)", "no percent"),
-    (
-        4,
-        1,
-        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[0] >= n * wanted[0])",
-        "both",
-    ),
-    (
-        4,
-        1,
-        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[1] >= n * wanted[1])",
-        "both",
-    ),
-    (
-        4,
-        1,
-        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
-        " all(a > n * b for a, b in zip(photo, wanted)))",
-        "or none, will do",
-    ),
-    (4, 1, "def shrink(photo, wanted): return min(a // b for a, b in zip(photo, wanted))", "Only 1, 2, 4 and 8"),
-    (
-        4,
-        1,
-        "def shrink(photo, wanted): return max([n for n in (1, 2, 4, 8) if"
-        " all(a >= n * b for a, b in zip(photo, wanted))], default=0)",
-        "if none fits, it is 1",
-    ),
-    (
-        4,
-        1,
-        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
-        " all(a >= n * b and a % n == 0 for a, b in zip(photo, wanted)))",
-        "remainder",
-    ),
-    (5, 0, "def weights_of(counts): return counts / counts.sum()", "Divide by counts"),
-    (5, 0, "def weights_of(counts): return np.round(counts.sum() / (len(counts) * counts), 2)", "Do not round"),
-    (5, 0, "def weights_of(counts): return counts.sum() / counts", "number of classes too"),
-    (5, 0, "def weights_of(counts): return 1 / counts", "Begin with counts.sum()"),
-    (5, 0, "def weights_of(counts): return counts.sum() / (3 * counts.mean())", "shape ()"),
-    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), np.roll(mask, draw(), (0, 1))", "move apart"),
-    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), mask", "move apart"),
-    (5, 1, "SHIFT np.roll(image, way := np.random.randint(-8, 9, 2), (0, 1)), np.roll(mask, way, (0, 1))", "from rng"),
-    (5, 1, "SHIFT np.roll(image, way := 4 * draw(), (0, 1)), np.roll(mask, way, (0, 1))", "not what np.roll"),
-    (5, 1, "SHIFT image[2:], mask[2:]", "not what np.roll"),
-    (5, 1, "SHIFT np.roll(image, way := draw()[0], (0, 1)), np.roll(mask, way, (0, 1))", "draw two numbers"),
-    (5, 1, "SHIFT np.roll(image, way := rng.integers(-8, 8, 2), (0, 1)), np.roll(mask, way, (0, 1))", "both ends"),
-    (5, 1, "SHIFT np.roll(image, way := draw()[0], 0), np.roll(mask, way, 0)", "1 to the right. Draw both"),
-    (5, 1, "SHIFT np.roll(image, way := draw()[0], 1), np.roll(mask, way, 1)", "1 down"),
-    (5, 2, "SPECKS int(np.sum(areas[1:] <= least))", "not as many"),
-    (5, 2, "SPECKS len(areas) - 1", "A coin is no speck"),
-    (5, 2, "SPECKS int(np.sum(areas < least))", "leave out the ground"),
-    (5, 2, "SPECKS int(areas[1:][areas[1:] < least].sum())", "should be 2, yours is 4"),
-    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts if e) / len(counts)", "mean of the workers' IoUs"),
-    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts) / len(counts)", "divides by zero"),
-    (6, 0, "def iou_of(counts): return sum(b for b, _ in counts) / max(1, sum(e for _, e in counts))", "should be 1.0"),
-    (6, 0, "def iou_of(counts): return 2 * counts[0][0] / (1 + sum(e for _, e in counts))", "should be 0.75, yours"),
-    (6, 1, "WHO number // batch_size, number % batch_size % world", "place in the list of ids"),
-    (6, 1, "WHO place // batch_size, place % world", "Deal anew in each batch"),
-    (6, 1, "WHO place % batch_size % world, place // batch_size", "exchanged"),
-    (6, 1, "WHO place // 4, place % 4 % 3", "should be ("),
-    (6, 1, "WHO place // batch_size, place % batch_size // world", "should be ("),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
-    (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
-    (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay) ** step", "by a factor in each step"),
-    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay) ** step", "decay × step"),
-    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay * (step + 1))", "Step 0 has the whole rate"),
-    (-1, 0, "def rate(lr, decay, step): return lr * np.exp(-decay * step)", "an exponential"),
-    (-1, 0, "def rate(lr, decay, step): return lr", "does not fall"),
-    (-1, 0, "def rate(lr, decay, step): return lr - decay * step", "Divide the rate"),
-    (-1, 1, "def target(mask): return mask / 255", "(2, 2, 3), expected (2, 2, 1)"),
-    (-1, 1, "def target(mask): return (mask[..., 0] > 127).astype(np.float32)", "the axis stays"),
-    (-1, 1, "def target(mask): return mask[..., :1] / np.float32(255)", "JPEG has softened"),
-    (-1, 1, "def target(mask): return (mask[..., :1] > 0).astype(np.float32)", "in the middle"),
-    (-1, 1, "def target(mask): return mask[..., :1] > 127", "of type bool"),
-    (-1, 1, "def target(mask): return np.where(mask[..., :1] > 127, 255, 0)", "Coin is 1, not 255"),
-    (-1, 1, "def target(mask): return (mask[..., :1] < 127).astype(np.float32)", "exchanged"),
-    (-1, 1, "def target(mask): return (mask[..., :1] > 127).astype(float)", "of type float64"),
-    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
-    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),
-    (-1, 2, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
-    (-1, 2, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
-    (-1, 2, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
-]
+    return namespace
 
 
 @each_with_long_ones_later
@@ -442,38 +305,7 @@ def test_checks_name_the_mistake(path):
     namespace = prepared(path)
     for notebook, exercise, source, words in WRONG:
         if PATHS[notebook] == path:
-            if source.startswith("GREY"):
-                source = (
-                    "class GreyGenerator(CoinGenerator):\n    def __getitem__(self, index):\n"
-                    f"        images, masks = super().__getitem__(index)\n        return {source[5:]}"
-                )
-            if source.startswith("NOISE"):
-                draw, _, key = source[6:].partition(")) ")
-                source = (
-                    "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n    def __getitem__(self, index):\n"
-                    f"        return np.random.default_rng({key}).{draw.rstrip(')')}))"
-                )
-            if source.startswith("FILLED"):
-                source = (
-                    "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n"
-                    f"    def __getitem__(self, index): return {source[7:]}"
-                )
-            if source.startswith("SHIFT"):
-                source = (
-                    "def shift(image, mask, rng):\n    draw = lambda: rng.integers(-8, 9, size=2)\n"
-                    f"    return {source[6:]}"
-                )
-            if source.startswith("WHO"):
-                source = (
-                    "def who_reads(order, number, batch_size, world):\n    place = order.index(number)\n"
-                    f"    return {source[4:]}"
-                )
-            if source.startswith("SPECKS"):
-                source = (
-                    "def specks(mask, least):\n    areas = cv2.connectedComponentsWithStats(mask)[2][:, 4]\n"
-                    f"    return {source[7:]}"
-                )
-            said, names = said_of(asked := read_exercises(path.name[:2])[exercise], namespace, source)
+            said, names = said_of(asked := read_exercises(path.name[:2])[exercise], namespace, written(source))
             assert words in said and said.endswith(f"The notebook goes on with the course's own {asked.name}.\n"), (
                 source
             )
@@ -495,7 +327,7 @@ def test_exercises_stand_with_their_hints_and_no_solution_is_in_sight(path):
         assert re.findall(r"<summary>(.+)</summary>", after.source) == ["Hint 1", "Hint 2", "Solution"]
         assert exercise.stub == stored[place].source and exercise.solution not in text
         assert all(10 <= len(hint.split()) <= 60 for hint in exercise.hints)
-        assert exercise.title in text
+        assert exercise.title in text or f"Exercise {exercise.number}" in text
 
 
 def rejoined(path):

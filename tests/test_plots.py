@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from segfeed import DataGenerator, iou_per_class, plots
+from segfeed import DataGenerator, iou_per_class, lesson_plots, plots
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 OBJECT = np.zeros((12, 16), np.uint8)
@@ -357,3 +357,58 @@ def test_no_letter_is_smaller_than_ten_points(predict):
     for picture in drawn:
         letters = [text.get_fontsize() for text in picture.figure.findobj(Text) if text.get_text()]
         assert letters and min(letters) >= 10
+
+
+# --- Drawings of what the notebooks explain --------------------------------------------------
+
+
+def test_batches_that_stay_together_and_batches_that_are_mixed():
+    same = lesson_plots.plot_batches([np.arange(12)] * 2, 4)
+    assert same.text == (
+        "2 epochs of 12 samples in batches of 4: each sample once in each; "
+        "100% of those that share a batch share the next too"
+    )
+    apart = [np.arange(9), np.arange(9).reshape(3, 3).T.ravel()]
+    assert "; 0% of those" in lesson_plots.plot_batches(apart, 3).text
+    assert "not every sample once" in lesson_plots.plot_batches([np.arange(12), np.zeros(12, int)], 4).text
+    numbers = [text.get_text() for text in same.figure.axes[0].texts]
+    assert numbers == 2 * [str(place // 4) for place in range(12)]
+
+
+def test_calls_are_counted_and_drawn_in_their_parts():
+    calls = [0, 1, "end", 0, 1, 2, "end", 2, 0, 1, "end"]
+    drawn = lesson_plots.plot_calls(calls, epochs=2)
+    assert drawn.text == "2 epochs: 8 calls of __getitem__, 6 of them within the epochs, and 3 of on_epoch_end"
+    words = [text.get_text() for text in drawn.figure.axes[0].texts]
+    assert words[:3] == ["look ahead", "epoch 1", "epoch 2"]
+    assert words[3:] == [str(call) for call in calls if call != "end"]
+
+
+def test_values_of_pixels_can_be_read():
+    parts = [np.array([[0, 255], [255, 0]], np.uint8)[..., None], np.arange(4, dtype=np.uint8).reshape(2, 2, 1)]
+    drawn = lesson_plots.plot_values(parts, ["a", "b"])
+    assert drawn.text == "Different values: a 2, b 4"
+    assert [text.get_text() for text in drawn.figure.axes[1].texts] == ["0", "1", "2", "3"]
+
+
+def test_progress_says_the_iou_of_each_epoch():
+    mask = np.zeros((4, 4, 1))
+    mask[:2] = 1
+    drawn = lesson_plots.plot_progress(np.zeros((4, 4, 3)), mask, {0: 1 - mask, 3: np.ones((4, 4, 1)), 9: mask})
+    assert drawn.text == "IoU after epoch 0: 0.00, 3: 0.50, 9: 1.00"
+
+
+@pytest.mark.tensorflow
+def test_a_u_net_is_drawn_with_its_sizes():
+    from segfeed import small_unet
+
+    drawn = lesson_plots.plot_unet(small_unet(img_size=(64, 96)))
+    assert drawn.text == "Height 64 → 32 → 16 → 8 → 4 → 8 → 16 → 32 → 64; up to 128 channels"
+    boxes = [text.get_text() for text in drawn.figure.axes[0].texts if "×" in text.get_text()]
+    assert boxes[0] == "64×96\n× 8" and boxes[4] == "4×6\n× 128" and boxes[-1] == "64×96\n× 1"
+
+
+def test_feature_maps_are_told_by_their_size():
+    maps = [np.zeros((8, 8, 8)), np.ones((4, 4, 16))]
+    drawn = lesson_plots.plot_feature_maps(np.zeros((8, 8, 3)), maps, ["first", "second"])
+    assert drawn.text == "8 of the channels of each layer: first 8×8, second 4×4" and len(drawn.figure.axes) == 18

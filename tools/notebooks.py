@@ -32,7 +32,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 BUILD = ROOT / "build"
 GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
-REJOIN = "# Lost? Run this cell and go on from here. It does nothing when all is there."
+REJOIN = "# Skipped cells, or a new kernel? Run this cell: it makes all that stands above it."
 # What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
 TENSORFLOW_STARTS = re.compile(r"^(WARNING: All log messages before absl|I\d{4} ).*\n?", re.MULTILINE)
 
@@ -157,8 +157,12 @@ def weave(path: Path) -> nbformat.NotebookNode:
         heading = cells[begin].source.splitlines()[0].removeprefix("## ")
         if heading != "Setup" and any(cell.cell_type == "code" for cell in cells[begin:end]):
             source = f'{REJOIN}\n%run -i ../tools/rejoin.py {path.name[:2]} "{heading}"'
-            cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["rejoin"]}, execution_count=0)
+            metadata = {"tags": ["rejoin"], "jupyter": {"source_hidden": True}}
+            cell = nbformat.v4.new_code_cell(source, metadata=metadata, execution_count=0)
             cells.insert(begin + 1, cell)
+    for cell in cells:
+        if tagged(cell, "hide-output"):  # a question to predict comes before it
+            cell.metadata["jupyter"] = {"outputs_hidden": True}
     notebook.cells = cells
     executed = (cell for cell in cells if cell.get("execution_count") is not None)
     for number, cell in enumerate(executed, start=1):

@@ -17,14 +17,25 @@ def calls(batches, epochs):
 # %% Check
 def judge(calls):
     cases = [(3, 1), (5, 2), (1, 3)]
-    diaries = {case: whats(watch(Diary(case[0]), epochs=case[1]).calls) for case in cases}
+    diaries = {
+        case: whats(watch(Diary(case[0]), epochs=case[1]).calls) for case in cases
+    }
     mine = {case: list(calls(*case) or []) for case in cases}
     case = next((case for case in cases if mine[case] != diaries[case]), cases[0])
     yours, diary = mine[case], diaries[case]
     strange = [what for what in yours if what not in [1, *diary]]
-    missed = [what for what in ["end", "begin", 0, 1, *diary] if yours.count(what) != diary.count(what)]
-    hints = {"end": "There are E + 1, one of them before the first epoch.", "begin": "There is one in each epoch."}
-    hints |= dict.fromkeys((0, 1), "Keras looks at batches 0 and 1 beforehand, as far as there are such.")
+    missed = [
+        what
+        for what in ["end", "begin", 0, 1, *diary]
+        if yours.count(what) != diary.count(what)
+    ]
+    hints = {
+        "end": "There are E + 1, one of them before the first epoch.",
+        "begin": "There is one in each epoch.",
+    }
+    hints |= dict.fromkeys(
+        (0, 1), "Keras looks at batches 0 and 1 beforehand, as far as there are such."
+    )
     if not mine[3, 1]:
         return "Nothing was returned: print only shows a list, return gives it back."
     elif yours == diary:
@@ -53,13 +64,17 @@ def reached(batches, steps, queue):
 # %% Check
 def judge(reached):
     cases = {(40, 10, 10): 21, (40, 10, 4): 15, (40, 20, 1): 22, (20, 10, 10): 20}
-    wrong = {case: reached(*case) for case, right in cases.items() if reached(*case) != right}
+    wrong = {
+        case: reached(*case) for case, right in cases.items() if reached(*case) != right
+    }
     if all(reached(*case) is None for case in cases):
         return "Nothing was returned: print only shows a number, return gives it back."
     elif wrong:
         case, answer = next(iter(wrong.items()))
         hint = (
-            "The folder has no more." if answer > case[0] else "Count what lies ready: the queue, and one at its door."
+            "The folder has no more."
+            if answer > case[0]
+            else "Count what lies ready: the queue, and one at its door."
         )
         return f"reached{case} should be {cases[case]}, yours is {answer}. {hint}"
     else:
@@ -91,13 +106,20 @@ class Noise(keras.utils.Sequence):
         return 4
 
     def __getitem__(self, index):
-        return np.random.default_rng([self.seed, self.epoch, index]).normal(size=(2, 8, 8, 1))
+        return np.random.default_rng([self.seed, self.epoch, index]).normal(
+            size=(2, 8, 8, 1)
+        )
 
 
 # %% Check
 def judge(Noise):
     noise, shared = Noise(), np.random.get_state
-    before, first, again, others = str(shared()), noise[0], noise[0], {"index": noise[1]}
+    before, first, again, others = (
+        str(shared()),
+        noise[0],
+        noise[0],
+        {"index": noise[1]},
+    )
     noise.epoch = 1
     others["epoch"] = noise[0]
     noise.seed, noise.epoch = 8, 0
@@ -110,7 +132,9 @@ def judge(Noise):
         return "All values of a batch are equal, and noise differs from pixel to pixel: draw an array, with size=...."
     elif not np.array_equal(first, again) or str(shared()) != before:
         return "Batch 0 is not the same twice, or comes from the state that all share. Make a generator in each call."
-    elif lacking := [name for name, other in others.items() if np.array_equal(first, other)]:
+    elif lacking := [
+        name for name, other in others.items() if np.array_equal(first, other)
+    ]:
         return f"The key lacks the {lacking[0]}, or multiplies it by 0: batches that should differ are equal."
     elif len({other.tobytes() for other in others.values()}) < 3:
         return "Batches with different numbers are equal. Give the key as a list; do not add the three up."

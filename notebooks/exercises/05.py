@@ -18,12 +18,24 @@ def judge(waiting):
     mine = {case: waiting(*case) for case in cases}
     if None in mine.values():
         return "Nothing was returned: print only shows a number, return gives it back."
-    elif all(math.isclose(mine[case], right, abs_tol=1e-9) for case, right in cases.items()):
+    elif all(
+        math.isclose(mine[case], right, abs_tol=1e-9) for case, right in cases.items()
+    ):
         return "Right in all four cases."
     else:
-        case = next(case for case, right in cases.items() if not math.isclose(mine[case], right, abs_tol=1e-9))
-        hints = {0.1: "That is the share of the model's own work.", 360: "These are milliseconds: divide by the step."}
-        hints |= {9: "Divide by the whole step, not by the model's part.", 90: "A share, no percent."}
+        case = next(
+            case
+            for case, right in cases.items()
+            if not math.isclose(mine[case], right, abs_tol=1e-9)
+        )
+        hints = {
+            0.1: "That is the share of the model's own work.",
+            360: "These are milliseconds: divide by the step.",
+        }
+        hints |= {
+            9: "Divide by the whole step, not by the model's part.",
+            90: "A share, no percent.",
+        }
         hints |= {-0.05: "Less than no waiting does not exist."}
         hint = hints.get(round(mine[case], 6), "")
         return f"waiting{case} should be {cases[case]}, yours is {mine[case]:.2f}. {hint}".strip()
@@ -38,15 +50,27 @@ def judge(waiting):
 # which `n == 1` or this holds.
 # %% Solution
 def shrink(photo, wanted):
-    return max(n for n in (1, 2, 4, 8) if n == 1 or all(old >= n * new for old, new in zip(photo, wanted)))
+    return max(
+        n
+        for n in (1, 2, 4, 8)
+        if n == 1 or all(old >= n * new for old, new in zip(photo, wanted))
+    )
 
 
 # %% Check
 def judge(shrink):
     cases = dict.fromkeys([((600, 4096), (256, 256)), ((4096, 600), (256, 256))], 2)
-    cases |= {((3072, 4096), (256, 256)): 8, ((3072, 4096), (512, 512)): 4, ((90, 90), (256, 256)): 1}
+    cases |= {
+        ((3072, 4096), (256, 256)): 8,
+        ((3072, 4096), (512, 512)): 4,
+        ((90, 90), (256, 256)): 1,
+    }
     cases |= {((512, 512), (256, 256)): 2}
-    wrong = [case for case, factor in (cases | {((9999, 9999), (256, 256)): 8}).items() if shrink(*case) != factor]
+    wrong = [
+        case
+        for case, factor in (cases | {((9999, 9999), (256, 256)): 8}).items()
+        if shrink(*case) != factor
+    ]
     if shrink((3072, 4096), (256, 256)) is None:
         return "Let the function return 1, 2, 4 or 8."
     elif not wrong:

@@ -22,7 +22,11 @@ def judge(weights_of):
     elif np.shape(mine) != counts.shape:
         return f"Your answer has the shape {np.shape(mine)}, expected one weight for each of 3 classes."
     elif not np.allclose(mass := mine * counts, mass[0]):
-        hint = "Do not round." if np.allclose(mass, mass[0], rtol=0.02) else "Divide by counts."
+        hint = (
+            "Do not round."
+            if np.allclose(mass, mass[0], rtol=0.02)
+            else "Divide by counts."
+        )
         return f"Weighted, the classes count {np.round(mass, 1).tolist()}, and should count the same. {hint}"
     elif not math.isclose(mass.sum(), counts.sum()):
         hint = (
@@ -58,14 +62,28 @@ def judge(shift):
     def offset(before, after):
         """By how much np.roll moved one array to the other; None if it did not."""
         steps = ((down, right) for down in range(-8, 9) for right in range(-8, 9))
-        return next((step for step in steps if np.array_equal(np.roll(before, step, axis=(0, 1)), after)), None)
+        return next(
+            (
+                step
+                for step in steps
+                if np.array_equal(np.roll(before, step, axis=(0, 1)), after)
+            ),
+            None,
+        )
 
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     pair = image, image[..., :1] // 100
     moves = [
-        [offset(*both) for both in zip(pair, shift(*pair, np.random.default_rng(n)), strict=True)] for n in range(200)
+        [
+            offset(*both)
+            for both in zip(pair, shift(*pair, np.random.default_rng(n)), strict=True)
+        ]
+        for n in range(200)
     ]
-    again = [offset(*both) for both in zip(pair, shift(*pair, np.random.default_rng(0)), strict=True)]
+    again = [
+        offset(*both)
+        for both in zip(pair, shift(*pair, np.random.default_rng(0)), strict=True)
+    ]
     down, right = (len({move[0][axis] for move in moves if move[0]}) for axis in (0, 1))
     if all(move == [(0, 0)] * 2 for move in moves):
         return "The pair stays where it is."
@@ -103,9 +121,19 @@ def judge(specks):
     coin = cv2.circle(np.zeros((64, 64), np.uint8), (32, 32), 12, 255, -1)
     dotted = coin.copy()
     dotted[2, 2] = dotted[60, 5:8] = dotted[60:62, 50:55] = 255
-    cases = {"a coin": (coin, 0), "a coin, specks of 1 and 3 pixels, and one of just 10": (dotted, 2)}
-    cases |= {"a mask that is all coin but for 4 pixels": (np.where(np.arange(4096) < 4, 0, 255).astype(np.uint8), 0)}
-    mine = {name: specks(mask.reshape(64, 64, 1), 10) for name, (mask, _) in cases.items()}
+    cases = {
+        "a coin": (coin, 0),
+        "a coin, specks of 1 and 3 pixels, and one of just 10": (dotted, 2),
+    }
+    cases |= {
+        "a mask that is all coin but for 4 pixels": (
+            np.where(np.arange(4096) < 4, 0, 255).astype(np.uint8),
+            0,
+        )
+    }
+    mine = {
+        name: specks(mask.reshape(64, 64, 1), 10) for name, (mask, _) in cases.items()
+    }
     wrong = [name for name, (_, right) in cases.items() if mine[name] != right]
     hints = {
         2: "Objects only: leave out the ground.",
@@ -116,8 +144,6 @@ def judge(specks):
         return "Nothing was returned: print only shows a number, return gives it back."
     elif wrong:
         place = list(cases).index(wrong[0])
-        return (
-            f"specks(mask, 10) of {wrong[0]} should be {cases[wrong[0]][1]}, yours is {mine[wrong[0]]}. {hints[place]}"
-        )
+        return f"specks(mask, 10) of {wrong[0]} should be {cases[wrong[0]][1]}, yours is {mine[wrong[0]]}. {hints[place]}"
     else:
         return "Right for all three masks."

@@ -15,7 +15,12 @@ def iou_of(counts):
 
 # %% Check
 def judge(iou_of):
-    cases = {((90, 100), (0, 20)): 0.75, ((3, 4),): 0.75, ((5, 10), (0, 0), (1, 2)): 0.5, ((0, 0), (0, 0)): 1.0}
+    cases = {
+        ((90, 100), (0, 20)): 0.75,
+        ((3, 4),): 0.75,
+        ((5, 10), (0, 0), (1, 2)): 0.5,
+        ((0, 0), (0, 0)): 1.0,
+    }
     try:
         mine = {case: iou_of(list(case)) for case in cases}
     except ZeroDivisionError:
@@ -29,7 +34,11 @@ def judge(iou_of):
         return "Right: sums first, then one fraction."
     else:
         mean = np.mean([both / either for both, either in wrong[0] if either] or [1])
-        hint = "That is the mean of the workers' IoUs: sum both and either first." if mine[wrong[0]] == mean else ""
+        hint = (
+            "That is the mean of the workers' IoUs: sum both and either first."
+            if mine[wrong[0]] == mean
+            else ""
+        )
         return f"iou_of({list(wrong[0])}) should be {cases[wrong[0]]}, yours is {mine[wrong[0]]}. {hint}"
 
 
@@ -49,8 +58,13 @@ def who_reads(order, number, batch_size, world):
 # %% Check
 def judge(who_reads):
     rng = np.random.default_rng(3)
-    problems = [(rng.permutation(13).tolist(), int(rng.integers(13)), *((4, 3), (6, 4))[n % 2]) for n in range(30)]
-    at_place = [(order.index(number), size, world) for order, number, size, world in problems]
+    problems = [
+        (rng.permutation(13).tolist(), int(rng.integers(13)), *((4, 3), (6, 4))[n % 2])
+        for n in range(30)
+    ]
+    at_place = [
+        (order.index(number), size, world) for order, number, size, world in problems
+    ]
     right = [(place // size, place % size % world) for place, size, world in at_place]
     mine = [who_reads(*problem) for problem in problems]
     wrong = next((n for n, answer in enumerate(mine) if answer != right[n]), None)
@@ -58,7 +72,9 @@ def judge(who_reads):
         return "Let the function return (step, rank)."
     elif wrong is None:
         return "Right, for 30 samples: nobody had to ask the other workers."
-    elif mine == [(number // size, number % size % world) for _, number, size, world in problems]:
+    elif mine == [
+        (number // size, number % size % world) for _, number, size, world in problems
+    ]:
         return "That is the place in the list of ids. Look for the number's place in `order` first."
     elif mine == [(place // size, place % world) for place, size, world in at_place]:
         return "The step is right. Deal anew in each batch: count from the batch's first sample."
@@ -86,7 +102,9 @@ def judge(gigabits):
         6.4: "Those are gigabytes: a byte has 8 bits.",
         0.8: "That is one machine's share, or divided by 8: multiply by machines and by 8.",
     }
-    mistakes[round(51.2e9 / 2**30, 6)] = "A gigabit of a network is 10**9 bits, not 2**30."
+    mistakes[round(51.2e9 / 2**30, 6)] = (
+        "A gigabit of a network is 10**9 bits, not 2**30."
+    )
     if mine is None:
         return "Nothing was returned: print only shows a number, return gives it back."
     elif abs(mine - 51.2) < 1e-9:

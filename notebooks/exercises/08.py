@@ -14,7 +14,10 @@ def rate(lr, decay, step):
 # %% Check
 def judge(rate):
     cases = [(0.1, 0.5, 2), (0.1, 0.5, 0), (1e-3, 1e-2, 700)]
-    right = [float(keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)(step)) for lr, decay, step in cases]
+    right = [
+        float(keras.optimizers.schedules.InverseTimeDecay(lr, 1, decay)(step))
+        for lr, decay, step in cases
+    ]
     mine = [rate(*case) for case in cases]
     hints = {
         0.1 * 0.5**2: "That falls by a factor in each step.",
@@ -29,7 +32,10 @@ def judge(rate):
         return "Nothing was returned: print only shows a number, return gives it back."
     elif not np.allclose(mine, right, rtol=1e-5):
         place = int(np.argmin(np.isclose(mine, right, rtol=1e-5)))
-        hint = next((text for value, text in hints.items() if np.isclose(mine[0], value)), "Divide the rate by 1 + ….")
+        hint = next(
+            (text for value, text in hints.items() if np.isclose(mine[0], value)),
+            "Divide the rate by 1 + ….",
+        )
         return f"rate{cases[place]} should be {right[place]:.4g}, yours is {mine[place]:.4g}. {hint}"
     else:
         return "Right in all three cases."
@@ -61,7 +67,11 @@ def judge(target):
     elif np.shape(made) != wanted.shape:
         return f"The shape is {np.shape(made)}, expected (2, 2, 1): one channel, and the axis stays."
     elif not np.isin(made, (0, 1)).all():
-        hint = "Compare with 127: JPEG has softened the values." if made.max() < 255 else "Coin is 1, not 255."
+        hint = (
+            "Compare with 127: JPEG has softened the values."
+            if made.max() < 255
+            else "Coin is 1, not 255."
+        )
         return f"It holds {np.unique(made).astype(float).round(2).tolist()}, expected 0, and 1 for coin. {hint}"
     elif np.array_equal(made, 1 - wanted):
         return "Coin and ground are exchanged: coin is 1."
@@ -98,4 +108,8 @@ def judge(whole_iou):
     elif not np.isclose(score, 0.5):
         return f"You return {score:.3g}, expected 0.5: sum first, divide once."
     else:
-        return "Right." if empty == 0 else "The score is right; now return 0 where both sums are 0."
+        return (
+            "Right."
+            if empty == 0
+            else "The score is right; now return 0 where both sums are 0."
+        )

@@ -9,6 +9,7 @@ with "Right" for a right one. It sees the names of the notebook, as the stub and
 from __future__ import annotations
 
 import ast
+import linecache
 import re
 import sys
 import traceback
@@ -16,7 +17,10 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-PARTS = {"Stub", "Hint 1", "Hint 2", "Solution", "Remark", "Check"}
+PARTS = {"Stub", "Hint 1", "Hint 2", "Names", "Solution", "Remark", "Check"}
+ANSWERS = (
+    Path(__file__).resolve().parents[2] / "build" / "answers"
+)  # of the learner, for other notebooks
 
 
 class Exercise(NamedTuple):
@@ -24,6 +28,7 @@ class Exercise(NamedTuple):
     title: str
     hints: list[str]
     stub: str  # what the learner begins with
+    names: str  # imports for another notebook that takes the answer over; empty if none does
     solution: str
     remark: str  # what is said about the solution
     check: str
@@ -41,20 +46,25 @@ def read_exercises(notebook: str) -> list[Exercise]:
     if not path.exists():
         return []
     found: list[tuple[str, dict[str, str]]] = []
-    _, *pieces = re.split(r"^# %% (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    _, *pieces = re.split(
+        r"^# %% (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     for name, piece in zip(pieces[::2], pieces[1::2], strict=True):
         if name not in PARTS:
             found.append((name, {}))
-        elif name in ("Stub", "Solution", "Check"):
+        elif name in ("Stub", "Names", "Solution", "Check"):
             found[-1][1][name] = piece.strip()
         else:
-            found[-1][1][name] = " ".join(line.removeprefix("# ") for line in piece.strip().splitlines())
+            found[-1][1][name] = " ".join(
+                line.removeprefix("# ") for line in piece.strip().splitlines()
+            )
     return [
         Exercise(
             f"{notebook}.{place}",
             title,
             [parts["Hint 1"], parts["Hint 2"]],
             parts.get("Stub", f"{parts['Solution'].splitlines()[0]} ..."),
+            parts.get("Names", ""),
             parts["Solution"],
             parts.get("Remark", ""),
             parts["Check"],
@@ -71,11 +81,13 @@ def check(number: str, answer: Any) -> Any:
 
     So the cells that follow can go on in any case.
     """
-    exercise = next(one for one in read_exercises(number.partition(".")[0]) if one.number == number)
+    exercise = _exercise(number)
     names = dict(sys._getframe(1).f_globals)  # of the notebook
     goes_on = f"The notebook goes on with the course's own {exercise.name}."
     if answer is OURS.get(number, check):  # after a cell that an error stopped
-        print(f"{number} is still the course's own {exercise.name}. Run the cell with yours first.")
+        print(
+            f"{number} is still the course's own {exercise.name}. Run the cell with yours first."
+        )
         return answer
     stub = dict(names)
     exec(exercise.stub, stub)
@@ -86,6 +98,10 @@ def check(number: str, answer: Any) -> Any:
         right = words.startswith("Right")
         print(f"{number}: {words}", *[] if right else [goes_on])
         if right:
+            if exercise.names:
+                ANSWERS.mkdir(parents=True, exist_ok=True)
+                cell = "".join(linecache.getlines(_codes(answer)[0].co_filename))
+                (ANSWERS / f"{number}.py").write_text(cell, encoding="utf-8")
             return answer
     exec(exercise.solution, names)
     ours = names[exercise.name]
@@ -94,10 +110,41 @@ def check(number: str, answer: Any) -> Any:
     return ours
 
 
+def answered(number: str) -> Any:
+    """The learner's own answer to an exercise of another notebook if it was right, else the course's; says which."""
+    exercise, path = _exercise(number), ANSWERS / f"{number}.py"
+    names: dict[str, Any] = {}
+    exec(exercise.names, names)
+    try:
+        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), names)
+        print(f"This is your own {exercise.name} of notebook {number[:2]}.")
+    except FileNotFoundError:
+        exec(exercise.solution, names)
+        print(
+            f"This is the course's own {exercise.name}: yours of notebook {number[:2]} was not right yet."
+        )
+    except Exception as error:
+        exec(exercise.solution, names)
+        print(
+            f"Your {exercise.name} does not stand alone ({type(error).__name__}: {error}). This is the course's own."
+        )
+    return names[exercise.name]
+
+
 def solution(number: str) -> None:
     """Print an answer to an exercise."""
-    exercise = next(one for one in read_exercises(number.partition(".")[0]) if one.number == number)
-    print(exercise.solution, *[f"\n{exercise.remark}"] if exercise.remark else [], sep="\n")
+    exercise = _exercise(number)
+    print(
+        exercise.solution,
+        *[f"\n{exercise.remark}"] if exercise.remark else [],
+        sep="\n",
+    )
+
+
+def _exercise(number: str) -> Exercise:
+    return next(
+        one for one in read_exercises(number.partition(".")[0]) if one.number == number
+    )
 
 
 def _judge(exercise: Exercise, answer: Any, names: dict[str, Any]) -> str:
@@ -106,17 +153,29 @@ def _judge(exercise: Exercise, answer: Any, names: dict[str, Any]) -> str:
         return names["judge"](answer)
     except Exception as error:  # the learner's code may raise anything
         written = {code.co_filename for code in _codes(answer)}
-        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in written]
+        lines = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename in written
+        ]
         if not lines:
             return f"The check cannot use your answer ({type(error).__name__}: {error}). Is it what was asked for?"
-        where = f"line {lines[-1].lineno}, `{lines[-1].line}`," if lines[-1].line else f"line {lines[-1].lineno}"
+        where = (
+            f"line {lines[-1].lineno}, `{lines[-1].line}`,"
+            if lines[-1].line
+            else f"line {lines[-1].lineno}"
+        )
         return f"Your answer stopped in {where} with {type(error).__name__}: {error}."
 
 
 def _codes(answer: Any) -> list[CodeType]:
     """Those of a function, or of the methods of a class."""
     functions = vars(answer).values() if isinstance(answer, type) else [answer]
-    return [function.__code__ for function in functions if isinstance(function, FunctionType)]
+    return [
+        function.__code__
+        for function in functions
+        if isinstance(function, FunctionType)
+    ]
 
 
 def _likeness(answer: Any) -> Any:

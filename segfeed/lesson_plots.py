@@ -1,0 +1,171 @@
+"""Drawings of what the notebooks explain: batches, calls, the network, and what it has learned after each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from segfeed.plots import DescribedFigure, make_panels, overlay, set_title
+
+if TYPE_CHECKING:
+    import keras
+
+SHADES = "#0072B2", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#F0E442"  # Okabe and Ito, 2008
+
+
+def plot_batches(orders: Sequence[np.ndarray], batch_size: int) -> DescribedFigure:
+    """A row for each epoch, a cell for each sample: the number and the colour of the batch that it is in.
+
+    orders: for each epoch the numbers 0 to n - 1 of the samples, in the order in which they come.
+    """
+    figure = Figure(figsize=(12, 0.75 * len(orders) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    for epoch, order in enumerate(orders):
+        for place, sample in enumerate(order):
+            batch = place // batch_size
+            shade = SHADES[batch % len(SHADES)]
+            axes.add_patch(Rectangle((sample, epoch + 0.06), 1, 0.88, facecolor=shade, edgecolor="white", alpha=0.75))
+            axes.text(sample + 0.5, epoch + 0.5, str(batch), ha="center", va="center", fontsize=11)
+    axes.set_xlim(0, len(orders[0]))
+    axes.set_ylim(len(orders), 0)
+    axes.set_yticks([epoch + 0.5 for epoch in range(len(orders))], [f"epoch {n}" for n in range(len(orders))])
+    axes.set_xlabel("sample")
+    axes.set_title("Number and colour: the batch in which a sample comes")
+    axes.tick_params(length=0, labelsize=12)
+    same = [int(np.sum(np.diff(np.sort(order)) != 1)) for order in orders]
+    together = _share_together(orders, batch_size)
+    counted = f"{len(orders)} epochs of {len(orders[0])} samples in batches of {batch_size}"
+    every = "each sample once in each" if not any(same) else "not every sample once in each"
+    return DescribedFigure(figure, f"{counted}: {every}; {together:.0%} of those that share a batch share the next too")
+
+
+def _share_together(orders: Sequence[np.ndarray], batch_size: int) -> float:
+    """Of the pairs of samples that share a batch in an epoch, the share that shares one in the next epoch too."""
+    batches = np.empty((len(orders), len(orders[0])), int)
+    for row, order in zip(batches, orders, strict=True):
+        row[order] = np.arange(len(order)) // batch_size
+    equal = batches[:, :, None] == batches[:, None, :]
+    others = ~np.eye(batches.shape[1], dtype=bool)
+    return float(np.mean((equal[1:] & equal[:-1])[:, others])) / float(np.mean(equal[:-1][:, others]))
+
+
+def plot_calls(calls: Sequence[int | str], epochs: int) -> DescribedFigure:
+    """Which method of a Sequence `fit` called, from left to right, and in which of its parts.
+
+    calls: the index of each `__getitem__`, and "end" for each `on_epoch_end`; the first "end" closes the look ahead.
+    """
+    ends = [place for place, call in enumerate(calls) if call == "end"]
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    axes = figure.subplots()
+    parts = ["look ahead", *(f"epoch {number + 1}" for number in range(epochs))]
+    begin = 0
+    for part, end, shade in zip(parts, ends, ["#DDDDDD", *["#F2F2F2", "white"] * epochs], strict=False):
+        axes.axvspan(begin - 0.5, end + 0.5, color=shade, zorder=0)
+        axes.text((begin + end) / 2, -0.75, part, ha="center", fontsize=13)
+        begin = end + 1
+    for place, call in enumerate(calls):
+        row, shape, colour = (2, "s", SHADES[3]) if call == "end" else (1, "o", SHADES[0])
+        axes.plot([place, place], [0, row], color=colour, lw=1.5, zorder=1)
+        axes.plot(place, row, shape, color=colour, ms=22, zorder=2)
+        if call != "end":
+            axes.text(place, row, str(call), color="white", ha="center", va="center", fontsize=13, zorder=3)
+    axes.axhline(0, color="black", lw=2)
+    axes.set_yticks([0, 1, 2], ["fit", "__getitem__(index)", "on_epoch_end()"], fontsize=13)
+    axes.set_xlim(-0.5, len(calls) - 0.5)
+    axes.set_ylim(2.5, -1.1)
+    axes.set_xticks([])
+    axes.set_xlabel("time →", fontsize=13)
+    batches = len(calls) - len(ends)
+    said = f"{epochs} epochs: {batches} calls of __getitem__, {batches - ends[0]} of them within the epochs"
+    return DescribedFigure(figure, f"{said}, and {len(ends)} of on_epoch_end")
+
+
+def plot_values(parts: Sequence[np.ndarray], names: Sequence[str]) -> DescribedFigure:
+    """Small cuttings of masks, uint8 (H, W, 1), so large that each pixel shows its value."""
+    figure, axes = make_panels(1, len(parts), width=12 / len(parts))
+    for axis, part, name in zip(axes[0], parts, names, strict=True):
+        axis.imshow(part[..., 0], cmap="gray", vmin=0, vmax=255)
+        set_title(axis, name)
+        for (row, column), value in np.ndenumerate(part[..., 0]):
+            shade = "white" if value < 128 else "black"
+            axis.text(column, row, str(value), ha="center", va="center", fontsize=8, color=shade)
+    counted = (f"{name} {len(np.unique(part))}" for name, part in zip(names, parts, strict=True))
+    return DescribedFigure(figure, f"Different values: {', '.join(counted)}")
+
+
+def plot_unet(model: keras.Model) -> DescribedFigure:
+    """A U-Net drawn as a U: a box for each size of the arrays that flow through it, with height, width and channels."""
+    shapes = [layer.output.shape[1:] for layer in model.layers]
+    steps = [(side, [shape[2] for shape in group][-1]) for side, group in groupby(shapes, key=lambda shape: shape[:2])]
+    whole, deepest = steps[0][0][0], min(side[0] for side, _ in steps)
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    axes = figure.subplots()
+    places: dict[tuple[int, int], float] = {}
+    for x, ((height, width), channels) in enumerate(steps):
+        y, half = math.log2(height / deepest), 0.2 + 0.04 * math.log2(channels)
+        axes.add_patch(Rectangle((x - half, y - 0.32), 2 * half, 0.64, facecolor=SHADES[2], edgecolor="black"))
+        axes.text(x, y, f"{height}×{width}\n× {channels}", ha="center", va="center", fontsize=12)
+        if x:
+            before = math.log2(steps[x - 1][0][0] / deepest)
+            axes.annotate("", (x - 0.28, y), (x - 0.72, before), arrowprops={"arrowstyle": "->", "lw": 1.5})
+        if (height, width) in places:
+            axes.annotate(
+                "",
+                (x - half, y),
+                (places[height, width], y),
+                arrowprops={"arrowstyle": "->", "lw": 1.5, "ls": "--", "color": SHADES[3]},
+            )
+        places[height, width] = x + half
+    axes.text(
+        len(steps) / 2 - 0.5,
+        math.log2(whole / deepest) + 0.45,
+        "dashed: copies",
+        ha="center",
+        fontsize=13,
+        color=SHADES[3],
+    )
+    axes.set_xlim(-0.7, len(steps) - 0.3)
+    axes.set_ylim(-0.6, math.log2(whole / deepest) + 0.8)
+    axes.set_axis_off()
+    sides = [side[0] for side, _ in steps]
+    path = " → ".join(map(str, sides))
+    return DescribedFigure(figure, f"Height {path}; up to {max(channels for _, channels in steps)} channels")
+
+
+def plot_feature_maps(image: np.ndarray, maps: Sequence[np.ndarray], names: Sequence[str]) -> DescribedFigure:
+    """An image, and below it a row for each layer: its first 8 channels, each from its darkest to its brightest.
+
+    image: (H, W, 3) in [0, 1]; maps: for each layer (h, w, channels).
+    """
+    figure, axes = make_panels(len(maps), 9, width=1.45)
+    for row, part, name in zip(axes, maps, names, strict=True):
+        row[0].imshow(image)
+        set_title(row[0], name)
+        for number in range(8):
+            row[number + 1].imshow(part[..., number], cmap="viridis")
+            set_title(row[number + 1], f"channel {number}")
+    sizes = ", ".join(f"{name} {part.shape[0]}×{part.shape[1]}" for part, name in zip(maps, names, strict=True))
+    return DescribedFigure(figure, f"8 of the channels of each layer: {sizes}")
+
+
+def plot_progress(image: np.ndarray, mask: np.ndarray, found: dict[int, np.ndarray]) -> DescribedFigure:
+    """What a model says of one picture after some of its epochs, as a strip.
+
+    image: (H, W, 3) in [0, 1]; mask: (H, W, 1) of 0 and 1; found: by epoch the probabilities, (H, W, 1).
+    """
+    figure, axes = make_panels(1, len(found) + 1, width=12 / (len(found) + 1))
+    axes[0, 0].imshow(overlay(image, mask))
+    set_title(axes[0, 0], "mask")
+    ious = {}
+    for axis, (epoch, probabilities) in zip(axes[0, 1:], found.items(), strict=True):
+        coin, true = probabilities >= 0.5, mask > 0.5
+        ious[epoch] = np.sum(coin & true) / max(1, np.sum(coin | true))
+        axis.imshow(overlay(image, coin.astype(np.uint8)))
+        set_title(axis, f"epoch {epoch}: {ious[epoch]:.2f}")
+    return DescribedFigure(figure, "IoU after epoch " + ", ".join(f"{epoch}: {iou:.2f}" for epoch, iou in ious.items()))

@@ -1,0 +1,399 @@
+"""Wrong answers to the exercises, as learners give them, and words of the reply: notebook, exercise, answer, words.
+
+An answer that begins with a word in capitals is a part of one: `written` says of which.
+"""
+
+PAIRED = "def pair_by_stem(images, masks):\n    of = {mask.stem: mask for mask in masks}\n    return "
+FOUND = "[(image, of[image.stem]) for image in images if image.stem in of]"
+STEP = "def __getitem__(self, index):\n        images, masks, b = [], [], self.batch_size\n        for n in "
+READ = (
+    ":\n            image, mask = read_pair(self.pairs[n])\n            images.append(resize_image(image, self.size))\n"
+)
+READ += "            masks.append(encode_mask(resize_mask(mask, self.size)))\n        return "
+SLICE, STACKED = "self.order[index * b : (index + 1) * b]", "np.stack(images).astype(np.float32) / 255, np.stack(masks)"
+KEEP = "super().__init__(**kwargs)\n        self.pairs = find_pairs(imgs_dir, masks_dir, ids)\n        "
+KEEP += "self.batch_size, self.size = batch_size, (img_size, img_size)\n        self.shuffle, self.seed = shuffle, seed"
+WHOLE = KEEP + "\n        self.epoch = -1\n        self.on_epoch_end()"
+MIX = "def on_epoch_end(self):\n        self.epoch += 1\n        self.order = np.arange(len(self.pairs))\n        "
+BY_KEY = "np.random.default_rng([self.seed, self.epoch])"
+NO_SUCH = "if not 0 <= index < len(self):\n            raise IndexError('no such batch')\n        "
+LEN = "def __len__(self):\n        return math.ceil(len(self.pairs) / self.batch_size)"
+
+
+def start(body):
+    """A class of the first step, with this body of its `__init__`."""
+    head = "(self, ids, imgs_dir, masks_dir, batch_size=10, img_size=128, shuffle=True, seed=0, **kwargs)"
+    return f"class Start(keras.utils.PyDataset):\n    def __init__{head}:\n        {body}"
+
+
+def coins(*methods):
+    return "\n\n    ".join([start(WHOLE).replace("class Start", "class CoinSequence"), *methods])
+
+
+WHOLE_STEP = (STEP + SLICE + READ + STACKED).replace("images, masks, b =", NO_SUCH + "images, masks, b =")
+SHUFFLE = MIX + f"if self.shuffle:\n            {BY_KEY}.shuffle(self.order)"
+
+WRONG = [
+    (0, 0, PAIRED + FOUND, "Return two lists"),
+    (0, 0, PAIRED + "list(zip(images, masks)), ['0002']", "pairs are wrong, such as ('0001', '0096')"),
+    (0, 0, PAIRED + FOUND + "[:90], ['0002']", "as many pairs to find; yours are 90"),
+    (0, 0, PAIRED + FOUND + ", []", "should be in without. There is []"),
+    (0, 0, "def pair_by_stem(images, masks): return 1 / 0", "with ZeroDivisionError"),
+    (0, 1, "def to_floats(image): return image / 255", "float64. Convert to float32 first"),
+    (0, 1, "def to_floats(image): return image.astype(np.float32)", "should go from 0 to 1"),
+    (0, 1, "def to_floats(image): return image // 255", "are uint8"),
+    (0, 1, "def to_floats(image): print(image / 255)", "Nothing was returned"),
+    (0, 1, "def to_floats(image): return (image / np.float32(255)).mean(-1)", "The shape is (1, 1) afterwards"),
+    (0, 2, "def coin_share(mask): return mask.sum() / mask.size", "at most 1"),
+    (0, 2, "def coin_share(mask): return float(mask.mean() / 256)", "which is not the share"),
+    (0, 2, "def coin_share(mask): return np.mean(mask == 0)", "share of the ground"),
+    (0, 2, "def coin_share(mask): return mask == 255", "expected one number"),
+    (0, 2, "def coin_share(mask): return np.sum(mask == 255) / np.sum(mask == 0)", "coin pixels by ground pixels"),
+    (0, 2, "def coin_share(mask): return 100 * np.mean(mask == 255)", "each counts 1, not 255 nor 100"),
+    (0, 2, "def coin_share(mask): return np.sum(mask == 255)", "at most 1"),
+    (0, 3, "def stranger(masks): return 1", "The stranger is mask 3, and yours is 1"),
+    (0, 3, "def stranger(masks): print(1)", "Nothing was returned"),
+    (0, 3, "def stranger(masks): return max(len(np.unique(mask)) for mask in masks)", "how many values the stranger"),
+    (0, 3, "def stranger(masks): return [len(np.unique(mask)) for mask in masks]", "one is asked for"),
+    (1, 0, start("self.pairs = find_pairs(imgs_dir, masks_dir, ids)"), "Begin with super().__init__(**kwargs)"),
+    (1, 0, start("super().__init__()"), "has workers=1. Hand on the rest"),
+    (1, 0, start("super().__init__(**kwargs)"), "self.batch_size is missing"),
+    (1, 0, start(KEEP.replace("(img_size, img_size)", "img_size")), "self.size should be (64, 64)"),
+    (1, 0, start(KEEP.replace("= shuffle,", "= True,")), "self.shuffle should be False"),
+    (1, 0, start(KEEP.replace("self.pairs", "pairs")), "self.pairs is missing"),
+    (1, 0, start(KEEP.replace(", ids)", ")")), "holds 96: did find_pairs get the ids"),
+    (1, 0, start(KEEP.replace("find_pairs(imgs_dir, masks_dir, ids)", "ids")), "'nobody', was taken without a word"),
+    (1, 1, "LEN return len(self.pairs) // self.batch_size", "round up"),
+    (1, 1, "LEN return len(self.pairs)", "Count batches, not pairs"),
+    (
+        1,
+        1,
+        "LEN return len(self.pairs) // self.batch_size + 1",
+        "nothing left over",
+    ),
+    (
+        1,
+        1,
+        "LEN return len(self.pairs) / self.batch_size",
+        "must be a whole number",
+    ),
+    (
+        1,
+        1,
+        "LEN math.ceil(len(self.pairs) / self.batch_size)",
+        "Nothing was returned",
+    ),
+    (1, 2, f"READ {STEP}{SLICE}{READ}[np.stack(images), np.stack(masks)]", "A list came back"),
+    (1, 2, f"READ {STEP}{SLICE}{READ}images, masks", "np.stack makes one array"),
+    (1, 2, f"READ {STEP}{SLICE}{READ}np.stack(images) / 255, np.stack(masks)", "are float64"),
+    (
+        1,
+        2,
+        f"READ {STEP}{SLICE}{READ}np.stack(images).astype(np.float32), np.stack(masks)",
+        "up to 255",
+    ),
+    (
+        1,
+        2,
+        f"READ {STEP}self.order[index : index + b]{READ}{STACKED}",
+        "take the numbers from self.order",
+    ),
+    (
+        1,
+        2,
+        f"READ {STEP}self.order[index * b :]{READ}{STACKED}",
+        "where the slice begins and ends",
+    ),
+    (
+        1,
+        2,
+        f"READ {STEP}range(index * b, min(7, (index + 1) * b)){READ}{STACKED}",
+        "from self.order",
+    ),
+    (
+        1,
+        2,
+        f"READ {STEP}{SLICE}{READ}{STACKED[:-16]}, 1 - np.stack(masks)",
+        "The masks differ",
+    ),
+    (
+        1,
+        3,
+        "GUARD index > len(self)",
+        "There is no batch 3, and yours stops with ValueError",
+    ),
+    (
+        1,
+        3,
+        "GUARD index >= len(self)",
+        "There is no batch -1",
+    ),
+    (
+        1,
+        3,
+        "GUARD not 0 < index < len(self)",
+        "Batch 0 of 0, 1, 2 exists",
+    ),
+    (
+        1,
+        3,
+        "BARE not 0 <= index < len(self)",
+        "The error has no words",
+    ),
+    (
+        1,
+        4,
+        "MIX np.random.shuffle(self.order)",
+        "With shuffle=False the order",
+    ),
+    (
+        1,
+        4,
+        "MIX if self.shuffle:\n            np.random.shuffle(self.order)",
+        "the whole program shares",
+    ),
+    (
+        1,
+        4,
+        f"MIX if self.shuffle:\n            self.order = {BY_KEY}.shuffle(self.order)",
+        "self.order is None",
+    ),
+    (
+        1,
+        4,
+        "MIX if self.shuffle:\n            np.random.default_rng(self.seed).shuffle(self.order)",
+        "put the epoch into the key",
+    ),
+    (
+        1,
+        4,
+        "MIX if self.shuffle:\n            np.random.default_rng(self.epoch).shuffle(self.order)",
+        "put the seed into the key",
+    ),
+    (
+        1,
+        4,
+        "MIX if self.shuffle:\n            np.random.default_rng(self.seed + self.epoch).shuffle(self.order)",
+        "do not add the two",
+    ),
+    (
+        1,
+        4,
+        f"MIX {BY_KEY}.shuffle(self.order)\n        self.order[0] = self.order[1]",
+        "each of the 64 samples once",
+    ),
+    (
+        1,
+        5,
+        coins(LEN, WHOLE_STEP, SHUFFLE).replace("\n        self.on_epoch_end()", "", 1),
+        "A new object has no order yet",
+    ),
+    (1, 5, coins(LEN.replace("math.ceil", "int"), WHOLE_STEP, SHUFFLE), "The first that is not, 'all'"),
+    (1, 5, coins(LEN, WHOLE_STEP.replace(NO_SUCH, ""), SHUFFLE), "of 31 promises are kept"),
+    (1, 5, coins(LEN, WHOLE_STEP.replace(".astype(np.float32)", ""), SHUFFLE), "of 31 promises are kept"),
+    (1, 6, "GREY images.mean(axis=-1), masks", "keepdims"),
+    (1, 6, "GREY None", "A NoneType came back"),
+    (1, 6, "GREY images.mean(axis=-1, keepdims=True)", "A ndarray came back"),
+    (1, 6, "GREY masks, images.mean(axis=-1, keepdims=True)", "images come first"),
+    (1, 6, "GREY images.astype(float).mean(axis=-1, keepdims=True), masks", "float64"),
+    (1, 6, "GREY images[..., :1], masks", "not the mean"),
+    (1, 6, "GREY images.mean(axis=-1, keepdims=True), 1 - masks", "masks changed"),
+    (2, 0, "FLIP np.rot90(image, turns), mask", "Image and mask move apart"),
+    (2, 0, "FLIP np.rot90(image, turns), np.rot90(mask, turns)", "came 4 different views"),
+    (2, 0, "FLIP (image[::-1], mask[::-1]) if mirror else (image, mask)", "came 2 different views"),
+    (2, 0, "FLIP image[1:], mask[1:]", "The image has the shape (3, 4, 1)"),
+    (2, 0, "FLIP image + 1, 10 * image + 10", "is not the old one, turned"),
+    (2, 0, "FLIP image", "Return two arrays"),
+    (2, 1, "UP None", "A NoneType came back"),
+    (2, 1, "UP layers.Concatenate()([copy, x])", "should come 16×16×6, yours is (16, 16, 11)"),
+    (2, 1, "UP block(x, filters)", "is not joined to x by Concatenate"),
+    (2, 1, "UP block(block(layers.Concatenate()([copy, x]), filters), filters)", "There are 4 convolutions"),
+    (2, 1, "UP block(layers.Concatenate()([copy, copy]), filters)", "makes 10 channels, and 5 + 6 are 11"),
+    (2, 2, "def iou(truth, found): return 2 * (truth & found).sum() / (truth.sum() + found.sum())", "Dice"),
+    (2, 2, "def iou(truth, found): return (truth == found).mean()", "share of right pixels"),
+    (2, 2, "def iou(truth, found): return (truth & found).sum()", "One pixel is in both, and four"),
+    (2, 2, "def iou(truth, found): return (truth & found).sum() / max(1, (truth | found).sum())", "two empty masks"),
+    (2, 3, "accuracy = 0.25", "share of coin"),
+    (2, 3, "accuracy = 0.5", "Average (mask == 0)"),
+    (2, 3, "accuracy = 75.0", "no percent"),
+    (2, 3, "accuracy = sum(np.sum(masks == 0) for _, masks in test)", "right pixels by all pixels"),
+    (2, 3, "accuracy = [np.mean(masks == 0) for _, masks in test]", "take the mean"),
+    (3, 0, "def calls(batches, epochs): return [0, 1, *epochs * ['begin', *range(batches), 'end']]", "E + 1"),
+    (3, 0, "def calls(batches, epochs): return ['end', *epochs * ['begin', *range(batches), 'end']]", "beforehand"),
+    (3, 0, "def calls(batches, epochs): return [0, 1, 'end', *epochs * [*range(batches), 'end']]", "one in each epoch"),
+    (
+        3,
+        0,
+        "def calls(batches, epochs): return [0, 1, 'end', *epochs * ['begin', *range(batches), 'end']]",
+        "as far as",
+    ),
+    (3, 0, "def calls(batches, epochs): return [0, 'end', 1, *epochs * ['begin', *range(batches), 'end']]", "order"),
+    (3, 0, "def calls(batches, epochs): return [[0, 1], 'end', 'begin', [0, 1, 2], 'end']", "single numbers"),
+    (3, 0, "def calls(batches, epochs): return '0 1 end begin 0 1 2 end'", "single numbers"),
+    (3, 0, "def calls(batches, epochs): return [0, 1, 'end', 'begin', 0, 1, 'end']", "every batch once"),
+    (3, 1, "def reached(batches, steps, queue): return steps + queue", "at its door"),
+    (3, 1, "def reached(batches, steps, queue): return batches", "should be 21, yours is 40"),
+    (3, 1, "def reached(batches, steps, queue): return steps", "Count what lies ready"),
+    (3, 1, "def reached(batches, steps, queue): return steps + queue + 1", "no more"),
+    (3, 2, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
+    (3, 2, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
+    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, self.epoch]", "lacks the index"),
+    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, index]", "lacks the epoch"),
+    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
+    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
+    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed + self.epoch, index]", "do not add"),
+    (
+        3,
+        2,
+        "FILLED np.full((2, 8, 8, 1), 100 * self.seed + 10 * self.epoch + index)",
+        "All values of a batch are equal",
+    ),
+    (3, 2, "FILLED np.random.seed([self.seed, self.epoch, index]) or np.random.normal(size=(2, 8, 8, 1))", "all share"),
+    (4, 0, "def waiting(ready_ms, real_ms): return ready_ms / real_ms", "share of the model's own work"),
+    (4, 0, "def waiting(ready_ms, real_ms): return real_ms - ready_ms", "milliseconds"),
+    (4, 0, "def waiting(ready_ms, real_ms): return real_ms / ready_ms - 1", "whole step"),
+    (4, 0, "def waiting(ready_ms, real_ms): return 1 - ready_ms / real_ms", "Less than no waiting"),
+    (4, 0, "def waiting(ready_ms, real_ms): return 100 * (1 - ready_ms / real_ms)", "no percent"),
+    (
+        4,
+        1,
+        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[0] >= n * wanted[0])",
+        "both",
+    ),
+    (
+        4,
+        1,
+        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[1] >= n * wanted[1])",
+        "both",
+    ),
+    (
+        4,
+        1,
+        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
+        " all(a > n * b for a, b in zip(photo, wanted)))",
+        "or none, will do",
+    ),
+    (4, 1, "def shrink(photo, wanted): return min(a // b for a, b in zip(photo, wanted))", "Only 1, 2, 4 and 8"),
+    (
+        4,
+        1,
+        "def shrink(photo, wanted): return max([n for n in (1, 2, 4, 8) if"
+        " all(a >= n * b for a, b in zip(photo, wanted))], default=0)",
+        "if none fits, it is 1",
+    ),
+    (
+        4,
+        1,
+        "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
+        " all(a >= n * b and a % n == 0 for a, b in zip(photo, wanted)))",
+        "remainder",
+    ),
+    (5, 0, "def weights_of(counts): return counts / counts.sum()", "Divide by counts"),
+    (5, 0, "def weights_of(counts): return np.round(counts.sum() / (len(counts) * counts), 2)", "Do not round"),
+    (5, 0, "def weights_of(counts): return counts.sum() / counts", "number of classes too"),
+    (5, 0, "def weights_of(counts): return 1 / counts", "Begin with counts.sum()"),
+    (5, 0, "def weights_of(counts): return counts.sum() / (3 * counts.mean())", "shape ()"),
+    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), np.roll(mask, draw(), (0, 1))", "move apart"),
+    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), mask", "move apart"),
+    (5, 1, "SHIFT np.roll(image, way := np.random.randint(-8, 9, 2), (0, 1)), np.roll(mask, way, (0, 1))", "from rng"),
+    (5, 1, "SHIFT np.roll(image, way := 4 * draw(), (0, 1)), np.roll(mask, way, (0, 1))", "not what np.roll"),
+    (5, 1, "SHIFT image[2:], mask[2:]", "not what np.roll"),
+    (5, 1, "SHIFT np.roll(image, way := draw()[0], (0, 1)), np.roll(mask, way, (0, 1))", "draw two numbers"),
+    (5, 1, "SHIFT np.roll(image, way := rng.integers(-8, 8, 2), (0, 1)), np.roll(mask, way, (0, 1))", "both ends"),
+    (5, 1, "SHIFT np.roll(image, way := draw()[0], 0), np.roll(mask, way, 0)", "1 to the right. Draw both"),
+    (5, 1, "SHIFT np.roll(image, way := draw()[0], 1), np.roll(mask, way, 1)", "1 down"),
+    (5, 2, "SPECKS int(np.sum(areas[1:] <= least))", "not as many"),
+    (5, 2, "SPECKS len(areas) - 1", "A coin is no speck"),
+    (5, 2, "SPECKS int(np.sum(areas < least))", "leave out the ground"),
+    (5, 2, "SPECKS int(areas[1:][areas[1:] < least].sum())", "should be 2, yours is 4"),
+    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts if e) / len(counts)", "mean of the workers' IoUs"),
+    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts) / len(counts)", "divides by zero"),
+    (6, 0, "def iou_of(counts): return sum(b for b, _ in counts) / max(1, sum(e for _, e in counts))", "should be 1.0"),
+    (6, 0, "def iou_of(counts): return 2 * counts[0][0] / (1 + sum(e for _, e in counts))", "should be 0.75, yours"),
+    (6, 1, "WHO number // batch_size, number % batch_size % world", "place in the list of ids"),
+    (6, 1, "WHO place // batch_size, place % world", "Deal anew in each batch"),
+    (6, 1, "WHO place % batch_size % world, place // batch_size", "exchanged"),
+    (6, 1, "WHO place // 4, place % 4 % 3", "should be ("),
+    (6, 1, "WHO place // batch_size, place % batch_size // world", "should be ("),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
+    (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
+    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
+    (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay) ** step", "by a factor in each step"),
+    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay) ** step", "decay × step"),
+    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay * (step + 1))", "Step 0 has the whole rate"),
+    (-1, 0, "def rate(lr, decay, step): return lr * np.exp(-decay * step)", "an exponential"),
+    (-1, 0, "def rate(lr, decay, step): return lr", "does not fall"),
+    (-1, 0, "def rate(lr, decay, step): return lr - decay * step", "Divide the rate"),
+    (-1, 1, "def target(mask): return mask / 255", "(2, 2, 3), expected (2, 2, 1)"),
+    (-1, 1, "def target(mask): return (mask[..., 0] > 127).astype(np.float32)", "the axis stays"),
+    (-1, 1, "def target(mask): return mask[..., :1] / np.float32(255)", "JPEG has softened"),
+    (-1, 1, "def target(mask): return (mask[..., :1] > 0).astype(np.float32)", "in the middle"),
+    (-1, 1, "def target(mask): return mask[..., :1] > 127", "of type bool"),
+    (-1, 1, "def target(mask): return np.where(mask[..., :1] > 127, 255, 0)", "Coin is 1, not 255"),
+    (-1, 1, "def target(mask): return (mask[..., :1] < 127).astype(np.float32)", "exchanged"),
+    (-1, 1, "def target(mask): return (mask[..., :1] > 127).astype(float)", "of type float64"),
+    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
+    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),
+    (-1, 2, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
+    (-1, 2, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
+    (-1, 2, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
+]
+
+
+def written(source):
+    """The whole answer."""
+    if source.startswith("LEN"):
+        source = f"class Counted(Start):\n    def __len__(self): {source[4:]}"
+    if source.startswith("READ"):
+        source = f"class Readable(Counted):\n    {source[5:]}"
+    if source.startswith(("GUARD", "BARE")):
+        kind, _, condition = source.partition(" ")
+        error = "IndexError('no such batch')" if kind == "GUARD" else "IndexError"
+        source = (
+            f"class Guarded(Readable):\n    def __getitem__(self, index):\n        if {condition}:\n"
+            f"            raise {error}\n        return super().__getitem__(index)"
+        )
+    if source.startswith("MIX"):
+        source = f"class Shuffled(Guarded):\n    epoch = -1\n    {MIX}{source[4:]}"
+    if source.startswith("GREY"):
+        source = (
+            "class GreySequence(CoinSequence):\n    def __getitem__(self, index):\n"
+            f"        images, masks = super().__getitem__(index)\n        return {source[5:]}"
+        )
+    if source.startswith("FLIP"):
+        source = (
+            "def flip_and_turn(image, mask, rng):\n    turns, mirror = int(rng.integers(4)), rng.integers(2)\n"
+            f"    return {source[5:]}"
+        )
+    if source.startswith("UP"):
+        source = (
+            "def up(x, copy, filters):\n    x = layers.Conv2DTranspose(filters, 2, strides=2)(x)\n"
+            f"    return {source[3:]}"
+        )
+    if source.startswith("NOISE"):
+        draw, _, key = source[6:].partition(")) ")
+        source = (
+            "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n    def __getitem__(self, index):\n"
+            f"        return np.random.default_rng({key}).{draw.rstrip(')')}))"
+        )
+    if source.startswith("FILLED"):
+        source = (
+            "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n"
+            f"    def __getitem__(self, index): return {source[7:]}"
+        )
+    if source.startswith("SHIFT"):
+        source = (
+            f"def shift(image, mask, rng):\n    draw = lambda: rng.integers(-8, 9, size=2)\n    return {source[6:]}"
+        )
+    if source.startswith("WHO"):
+        source = (
+            "def who_reads(order, number, batch_size, world):\n    place = order.index(number)\n"
+            f"    return {source[4:]}"
+        )
+    if source.startswith("SPECKS"):
+        source = (
+            "def specks(mask, least):\n    areas = cv2.connectedComponentsWithStats(mask)[2][:, 4]\n"
+            f"    return {source[7:]}"
+        )
+    return source
