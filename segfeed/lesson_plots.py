@@ -94,7 +94,7 @@ def plot_values(parts: Sequence[np.ndarray], names: Sequence[str]) -> DescribedF
         set_title(axis, name)
         for (row, column), value in np.ndenumerate(part[..., 0]):
             shade = "white" if value < 128 else "black"
-            axis.text(column, row, str(value), ha="center", va="center", fontsize=8, color=shade)
+            axis.text(column, row, str(value), ha="center", va="center", fontsize=11, color=shade)
     counted = (f"{name} {len(np.unique(part))}" for name, part in zip(names, parts, strict=True))
     return DescribedFigure(figure, f"Different values: {', '.join(counted)}")
 
@@ -108,12 +108,13 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
     axes = figure.subplots()
     places: dict[tuple[int, int], float] = {}
     for x, ((height, width), channels) in enumerate(steps):
-        y, half = math.log2(height / deepest), 0.2 + 0.04 * math.log2(channels)
+        y, half = math.log2(height / deepest), 0.36 + 0.015 * math.log2(channels)
         axes.add_patch(Rectangle((x - half, y - 0.32), 2 * half, 0.64, facecolor=SHADES[2], edgecolor="black"))
         axes.text(x, y, f"{height}×{width}\n× {channels}", ha="center", va="center", fontsize=12)
         if x:
             before = math.log2(steps[x - 1][0][0] / deepest)
-            axes.annotate("", (x - 0.28, y), (x - 0.72, before), arrowprops={"arrowstyle": "->", "lw": 1.5})
+            ends = ((x - half, y), (x - 1, before - 0.32)) if y < before else ((x, y - 0.32), (x - 1 + half, before))
+            axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "lw": 1.5})
         if (height, width) in places:
             axes.annotate(
                 "",
@@ -139,19 +140,19 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
 
 
 def plot_feature_maps(image: np.ndarray, maps: Sequence[np.ndarray], names: Sequence[str]) -> DescribedFigure:
-    """An image, and below it a row for each layer: its first 8 channels, each from its darkest to its brightest.
+    """An image, and beside it in a row for each layer its first 6 channels, each from its darkest to its brightest.
 
     image: (H, W, 3) in [0, 1]; maps: for each layer (h, w, channels).
     """
-    figure, axes = make_panels(len(maps), 9, width=1.45)
+    figure, axes = make_panels(len(maps), 7, width=1.5)
     for row, part, name in zip(axes, maps, names, strict=True):
         row[0].imshow(image)
         set_title(row[0], name)
-        for number in range(8):
+        for number in range(6):
             row[number + 1].imshow(part[..., number], cmap="viridis")
             set_title(row[number + 1], f"channel {number}")
     sizes = ", ".join(f"{name} {part.shape[0]}×{part.shape[1]}" for part, name in zip(maps, names, strict=True))
-    return DescribedFigure(figure, f"8 of the channels of each layer: {sizes}")
+    return DescribedFigure(figure, f"6 of the channels of each layer: {sizes}")
 
 
 def plot_progress(image: np.ndarray, mask: np.ndarray, found: dict[int, np.ndarray]) -> DescribedFigure:

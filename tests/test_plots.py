@@ -411,4 +411,4 @@ def test_a_u_net_is_drawn_with_its_sizes():
 def test_feature_maps_are_told_by_their_size():
     maps = [np.zeros((8, 8, 8)), np.ones((4, 4, 16))]
     drawn = lesson_plots.plot_feature_maps(np.zeros((8, 8, 3)), maps, ["first", "second"])
-    assert drawn.text == "8 of the channels of each layer: first 8×8, second 4×4" and len(drawn.figure.axes) == 18
+    assert drawn.text == "6 of the channels of each layer: first 8×8, second 4×4" and len(drawn.figure.axes) == 14

@@ -55,8 +55,13 @@ WRONG = [
     (0, 3, "def stranger(masks): print(1)", "Nothing was returned"),
     (0, 3, "def stranger(masks): return max(len(np.unique(mask)) for mask in masks)", "how many values the stranger"),
     (0, 3, "def stranger(masks): return [len(np.unique(mask)) for mask in masks]", "one is asked for"),
-    (1, 0, start("self.pairs = find_pairs(imgs_dir, masks_dir, ids)"), "Begin with super().__init__(**kwargs)"),
-    (1, 0, start("super().__init__()"), "has workers=1. Hand on the rest"),
+    (
+        1,
+        0,
+        start("self.pairs = find_pairs(imgs_dir, masks_dir, ids)"),
+        "has workers=1. Call super().__init__(**kwargs)",
+    ),
+    (1, 0, start("super().__init__()"), "has workers=1. Call super().__init__(**kwargs)"),
     (1, 0, start("super().__init__(**kwargs)"), "self.batch_size is missing"),
     (1, 0, start(KEEP.replace("(img_size, img_size)", "img_size")), "self.size should be (64, 64)"),
     (1, 0, start(KEEP.replace("= shuffle,", "= True,")), "self.shuffle should be False"),
@@ -113,7 +118,7 @@ WRONG = [
     (
         1,
         2,
-        f"READ {STEP}{SLICE}{READ}{STACKED[:-16]}, 1 - np.stack(masks)",
+        f"READ {STEP}{SLICE}{READ}{STACKED[:-17]}, 1 - np.stack(masks)",
         "The masks differ",
     ),
     (
@@ -189,7 +194,12 @@ WRONG = [
         "A new object has no order yet",
     ),
     (1, 5, coins(LEN.replace("math.ceil", "int"), WHOLE_STEP, SHUFFLE), "The first that is not, 'all'"),
-    (1, 5, coins(LEN, WHOLE_STEP.replace(NO_SUCH, ""), SHUFFLE), "of 31 promises are kept"),
+    (
+        1,
+        5,
+        coins(LEN, WHOLE_STEP.replace(NO_SUCH, ""), SHUFFLE),
+        "There is no batch 4, and yours stops with ValueError: raise an IndexError",
+    ),
     (1, 5, coins(LEN, WHOLE_STEP.replace(".astype(np.float32)", ""), SHUFFLE), "of 31 promises are kept"),
     (1, 6, "GREY images.mean(axis=-1), masks", "keepdims"),
     (1, 6, "GREY None", "A NoneType came back"),

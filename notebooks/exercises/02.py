@@ -38,12 +38,8 @@ def judge(Start):
         seed=3,
         workers=2,
     )
-    try:
-        workers = made.workers
-    except AttributeError:
-        return "Keras has not been told about the object. Begin with super().__init__(**kwargs)."
-    if workers != 2:
-        return f"The object was made with workers=2, and has workers={workers}. Hand on the rest: **kwargs."
+    if made.workers != 2:
+        return f"The object was made with workers=2, and has workers={made.workers}. Call super().__init__(**kwargs) first."
     for name, value in {
         "batch_size": 2,
         "size": (64, 64),
@@ -174,15 +170,13 @@ def judge(Readable):
                     batch_size=7,
                     img_size=96,
                     shuffle=False,
-                )[0]
-                part = every[name == "masks"]
-                which = [
-                    int(np.argmin([np.abs(one - each).mean() for each in part]))
-                    for one in yours
-                ]
-                if which != [*made.order[index * 3 : index * 3 + 3]]:
+                )[0][name == "masks"]
+                gaps = [[np.abs(one - each).mean() for each in every] for one in yours]
+                which = np.argmin(gaps, axis=1).tolist()
+                places = made.order[index * 3 : index * 3 + 3].tolist()
+                if which != places and np.min(gaps, axis=1).max() < 1e-3:
                     return (
-                        f"Batch {index} should hold the samples {made.order[index * 3 : index * 3 + 3].tolist()}, "
+                        f"Batch {index} should hold the samples {places}, "
                         f"yours are {which}: take the numbers from self.order."
                     )
                 return f"The {name} differ from those of the course by up to {np.abs(yours - wanted).max():.2f}."
@@ -360,6 +354,12 @@ def judge(CoinSequence):
     made = CoinSequence(**probes)
     if not hasattr(made, "order"):
         return "A new object has no order yet: let __init__ call self.on_epoch_end() at its end."
+    try:
+        made[len(made)]
+    except IndexError:
+        pass
+    except Exception as error:
+        return f"There is no batch {len(made)}, and yours stops with {type(error).__name__}: raise an IndexError."
     results = check_sequence(lambda: CoinSequence(**probes), probe=folder, shuffle=True)
     kept = sum(result.passed is True for result in results)
     if kept < len(results):

@@ -62,7 +62,8 @@ def up(x, copy, filters):
 # %% Hint 1
 # `layers.Concatenate()` takes a list of arrays and puts them behind each other along the last axis, the channels.
 # %% Hint 2
-# `x = layers.Concatenate()([copy, x])`, and then `return block(x, filters)`.
+# The first line is `x = layers.Concatenate()([copy, x])`. The block takes this and the number of filters, and what it
+# makes is returned.
 # %% Solution
 def up(x, copy, filters):
     x = layers.Conv2DTranspose(filters, 2, strides=2)(x)  # doubles height and width
