@@ -144,7 +144,7 @@ def plot_feature_maps(image: np.ndarray, maps: Sequence[np.ndarray], names: Sequ
 
     image: (H, W, 3) in [0, 1]; maps: for each layer (h, w, channels).
     """
-    figure, axes = make_panels(len(maps), 7, width=1.5)
+    figure, axes = make_panels(len(maps), 7, width=1.15)
     for row, part, name in zip(axes, maps, names, strict=True):
         row[0].imshow(image)
         set_title(row[0], name)
