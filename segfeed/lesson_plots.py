@@ -113,8 +113,10 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
         axes.text(x, y, f"{height}×{width}\n× {channels}", ha="center", va="center", fontsize=12)
         if x:
             before = math.log2(steps[x - 1][0][0] / deepest)
-            ends = ((x - half, y), (x - 1, before - 0.32)) if y < before else ((x, y - 0.32), (x - 1 + half, before))
-            axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "lw": 1.5})
+            here, there = (
+                ((x - half, y), (x - 1, before - 0.32)) if y < before else ((x, y - 0.32), (x - 1 + half, before))
+            )
+            axes.annotate("", here, there, arrowprops={"arrowstyle": "->", "lw": 1.5})
         if (height, width) in places:
             axes.annotate(
                 "",
@@ -166,7 +168,7 @@ def plot_progress(image: np.ndarray, mask: np.ndarray, found: dict[int, np.ndarr
     ious = {}
     for axis, (epoch, probabilities) in zip(axes[0, 1:], found.items(), strict=True):
         coin, true = probabilities >= 0.5, mask > 0.5
-        ious[epoch] = np.sum(coin & true) / max(1, np.sum(coin | true))
+        ious[epoch] = float(np.sum(coin & true)) / max(1, int(np.sum(coin | true)))
         axis.imshow(overlay(image, coin.astype(np.uint8)))
         set_title(axis, f"epoch {epoch}: {ious[epoch]:.2f}")
     return DescribedFigure(figure, "IoU after epoch " + ", ".join(f"{epoch}: {iou:.2f}" for epoch, iou in ious.items()))
