@@ -36,7 +36,7 @@ def read_split(folder: Path = SAMPLE) -> dict[str, list[str]]:
     split: dict[str, list[str]] = {}
     with open(folder / "split.csv", newline="", encoding="ascii") as file:
         for row in csv.DictReader(file):
-            split.setdefault(row["split"], []).append(row["stem"])
+            split.setdefault(row["part"], []).append(row["id"])
     return split
 
 

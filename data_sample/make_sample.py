@@ -147,7 +147,7 @@ def write_sample(folder: Path) -> None:
         Image.fromarray(mask).save(folder / "masks" / f"{stem}.png", optimize=True)
         Image.fromarray(classes).save(folder / "masks_by_class" / f"{stem}.png", optimize=True)
         rows.append([stem, split, " ".join(map(str, numbers)), ground])
-    write_table(folder / "split.csv", ["stem", "split", "coins", "ground_top_left_side"], rows)
+    write_table(folder / "split.csv", ["id", "part", "coins", "ground_top_left_side"], rows)
     write_table(folder / "classes.csv", ["index", "name"], [[0, "ground"], [1, "silver"], [2, "copper"]])
     files = sorted(p for p in folder.rglob("*") if p.suffix in {".jpg", ".png", ".csv"})
     sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]

@@ -47,7 +47,7 @@ def test_every_pair_is_256_pixels_square_and_its_masks_agree(pairs):
 
 def test_every_class_is_found_in_every_split(table):
     for split in ("train", "validation", "test"):
-        stems = [row["stem"] for row in table if row["split"] == split]
+        stems = [row["id"] for row in table if row["part"] == split]
         found = [np.unique(read_mask(SAMPLE / "masks_by_class" / f"{stem}.png")) for stem in stems]
         assert set(np.concatenate(found)) == {0, 1, 2}, split
 
@@ -59,9 +59,9 @@ def test_the_split_is_64_16_16_and_holds_each_pair_once():
 
 
 def test_no_coin_is_in_two_splits(table):
-    coins = {row["split"]: set() for row in table}
+    coins = {row["part"]: set() for row in table}
     for row in table:
-        coins[row["split"]] |= set(map(int, row["coins"].split()))
+        coins[row["part"]] |= set(map(int, row["coins"].split()))
     assert all(one.isdisjoint(other) for one, other in combinations(coins.values(), 2))
     assert set.union(*coins.values()) == set(range(1, 25))
 
@@ -72,7 +72,7 @@ def test_no_pixel_of_the_ground_is_in_two_splits(table):
         name, *where = row["ground_top_left_side"].split()
         top, left, side = map(int, where)
         assert top + side <= 512 and left + side <= 512, row
-        photograph = used.setdefault(name, {}).setdefault(row["split"], np.zeros((512, 512), bool))
+        photograph = used.setdefault(name, {}).setdefault(row["part"], np.zeros((512, 512), bool))
         photograph[top : top + side, left : left + side] = True
     assert used.keys() == {"brick", "grass", "gravel"}
     for parts in used.values():
@@ -117,7 +117,7 @@ def test_the_script_lists_what_it_made(made_again):
 def test_a_picture_can_be_made_alone(table):
     number = 90
     row = table[number - 1]
-    _, classes, ground, coins = make_sample.make_picture(number, row["split"], make_sample.cut_out_coins())
+    _, classes, ground, coins = make_sample.make_picture(number, row["part"], make_sample.cut_out_coins())
     assert np.array_equal(classes[..., None], read_mask(SAMPLE / "masks_by_class" / f"{number:04d}.png"))
     assert ground == row["ground_top_left_side"]
     assert " ".join(map(str, coins)) == row["coins"]
