@@ -10,7 +10,7 @@ class Start(keras.utils.PyDataset):
 
 
 # %% Hint 1
-# Five lines. The first is `super().__init__(**kwargs)`. Each of the others begins with `self.` and gives the object
+# Six lines. The first is `super().__init__(**kwargs)`. Each of the others begins with `self.` and gives the object
 # something that the other methods will need.
 # %% Hint 2
 # `self.pairs = find_pairs(imgs_dir, masks_dir, ids)`. The size becomes a pair: `self.size = (img_size, img_size)`. The
