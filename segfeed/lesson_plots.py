@@ -103,6 +103,8 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
     """A U-Net drawn as a U: a box for each size of the arrays that flow through it, with height, width and channels."""
     shapes = [layer.output.shape[1:] for layer in model.layers]
     steps = [(side, [shape[2] for shape in group][-1]) for side, group in groupby(shapes, key=lambda shape: shape[:2])]
+    if shapes[-2][2] != shapes[-1][2]:  # the last layer makes classes of channels
+        steps.insert(-1, (steps[-1][0], shapes[-2][2]))
     whole, deepest = steps[0][0][0], min(side[0] for side, _ in steps)
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -113,11 +115,11 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
         axes.text(x, y, f"{height}×{width}\n× {channels}", ha="center", va="center", fontsize=12)
         if x:
             before = math.log2(steps[x - 1][0][0] / deepest)
-            here, there = (
-                ((x - half, y), (x - 1, before - 0.32)) if y < before else ((x, y - 0.32), (x - 1 + half, before))
-            )
+            left, right, below = (x - half, y), (x - 1 + half, before), 0.32
+            here = left if y <= before else (x, y - below)
+            there = right if y >= before else (x - 1, before - below)
             axes.annotate("", here, there, arrowprops={"arrowstyle": "->", "lw": 1.5})
-        if (height, width) in places:
+        if (height, width) in places and steps[x - 1][0] != (height, width):
             axes.annotate(
                 "",
                 (x - half, y),
@@ -136,8 +138,7 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
     axes.set_xlim(-0.7, len(steps) - 0.3)
     axes.set_ylim(-0.6, math.log2(whole / deepest) + 0.8)
     axes.set_axis_off()
-    sides = [side[0] for side, _ in steps]
-    path = " → ".join(map(str, sides))
+    path = " → ".join(str(side) for side, _ in groupby(side[0] for side, _ in steps))
     return DescribedFigure(figure, f"Height {path}; up to {max(channels for _, channels in steps)} channels")
 
 

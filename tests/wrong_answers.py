@@ -35,22 +35,30 @@ SHUFFLE = MIX + f"if self.shuffle:\n            {BY_KEY}.shuffle(self.order)"
 
 WRONG = [
     (0, 0, PAIRED + FOUND, "Return two lists"),
-    (0, 0, PAIRED + "list(zip(images, masks)), ['0002']", "pairs are wrong, such as ('0001', '0096')"),
+    (0, 0, PAIRED + "list(zip(images, masks)), ['0002']", "pairs are wrong, such as ('0001.jpg', '0096.png')"),
     (0, 0, PAIRED + FOUND + "[:90], ['0002']", "as many pairs to find; yours are 90"),
     (0, 0, PAIRED + FOUND + ", []", "should be in without. There is []"),
     (0, 0, "def pair_by_stem(images, masks): return 1 / 0", "with ZeroDivisionError"),
     (0, 1, "def to_floats(image): return image / 255", "float64. Convert to float32 first"),
-    (0, 1, "def to_floats(image): return image.astype(np.float32)", "should go from 0 to 1"),
+    (0, 1, "def to_floats(image): return image.astype(np.float32)", "divide by 255, whatever"),
     (0, 1, "def to_floats(image): return image // 255", "are uint8"),
     (0, 1, "def to_floats(image): print(image / 255)", "Nothing was returned"),
     (0, 1, "def to_floats(image): return (image / np.float32(255)).mean(-1)", "The shape is (1, 1) afterwards"),
     (0, 2, "def coin_share(mask): return mask.sum() / mask.size", "at most 1"),
-    (0, 2, "def coin_share(mask): return float(mask.mean() / 256)", "which is not the share"),
+    (0, 2, "def coin_share(mask): return float(mask.mean() / 256)", "Compare first: mask == 255"),
     (0, 2, "def coin_share(mask): return np.mean(mask == 0)", "share of the ground"),
     (0, 2, "def coin_share(mask): return mask == 255", "expected one number"),
     (0, 2, "def coin_share(mask): return np.sum(mask == 255) / np.sum(mask == 0)", "coin pixels by ground pixels"),
     (0, 2, "def coin_share(mask): return 100 * np.mean(mask == 255)", "each counts 1, not 255 nor 100"),
     (0, 2, "def coin_share(mask): return np.sum(mask == 255)", "at most 1"),
+    (
+        0,
+        0,
+        PAIRED + "[(image, image) for image in images if image.stem in of], ['0002']",
+        "such as ('0001.jpg', '0001.jpg')",
+    ),
+    (0, 1, "def to_floats(image): return (image / image.max()).astype(np.float32)", "whatever the picture holds"),
+    (0, 2, "def coin_share(mask): return np.mean(mask == mask.max())", "Of a mask without coin you return 1.00"),
     (0, 3, "def stranger(masks): return 1", "The stranger is mask 3, and yours is 1"),
     (0, 3, "def stranger(masks): print(1)", "Nothing was returned"),
     (0, 3, "def stranger(masks): return max(len(np.unique(mask)) for mask in masks)", "how many values the stranger"),
@@ -191,9 +199,14 @@ WRONG = [
         1,
         5,
         coins(LEN, WHOLE_STEP, SHUFFLE).replace("\n        self.on_epoch_end()", "", 1),
-        "A new object has no order yet",
+        "A new object has no self.order",
     ),
-    (1, 5, coins(LEN.replace("math.ceil", "int"), WHOLE_STEP, SHUFFLE), "The first that is not, 'all'"),
+    (
+        1,
+        5,
+        coins(LEN.replace("math.ceil", "int"), WHOLE_STEP, SHUFFLE),
+        "5 ids in batches of 2 are 3 batches, and yours are 2: round up",
+    ),
     (
         1,
         5,
@@ -201,6 +214,15 @@ WRONG = [
         "There is no batch 4, and yours stops with ValueError: raise an IndexError",
     ),
     (1, 5, coins(LEN, WHOLE_STEP.replace(".astype(np.float32)", ""), SHUFFLE), "of 31 promises are kept"),
+    (1, 5, coins(LEN, WHOLE_STEP, SHUFFLE).replace(", ids)", ")"), "did find_pairs get the ids"),
+    (1, 5, coins(LEN, WHOLE_STEP, SHUFFLE.replace("if self.shuffle:", "if True:")), "With shuffle=False the order"),
+    (
+        1,
+        5,
+        coins(LEN, WHOLE_STEP, SHUFFLE).replace("(img_size, img_size)", "(128, 128)"),
+        "have the shape (2, 128, 128, 3)",
+    ),
+    (1, 5, coins(LEN, WHOLE_STEP, SHUFFLE.replace("self.seed, ", "0, ")), "Two seeds give the same order"),
     (1, 6, "GREY images.mean(axis=-1), masks", "keepdims"),
     (1, 6, "GREY None", "A NoneType came back"),
     (1, 6, "GREY images.mean(axis=-1, keepdims=True)", "A ndarray came back"),
@@ -223,11 +245,16 @@ WRONG = [
     (2, 2, "def iou(truth, found): return (truth == found).mean()", "share of right pixels"),
     (2, 2, "def iou(truth, found): return (truth & found).sum()", "One pixel is in both, and four"),
     (2, 2, "def iou(truth, found): return (truth & found).sum() / max(1, (truth | found).sum())", "two empty masks"),
-    (2, 3, "accuracy = 0.25", "share of coin"),
-    (2, 3, "accuracy = 0.5", "Average (mask == 0)"),
-    (2, 3, "accuracy = 75.0", "no percent"),
-    (2, 3, "accuracy = sum(np.sum(masks == 0) for _, masks in test)", "right pixels by all pixels"),
-    (2, 3, "accuracy = [np.mean(masks == 0) for _, masks in test]", "take the mean"),
+    (
+        2,
+        2,
+        "def iou(truth, found): return (truth & found).sum() / (truth | found).sum() if truth.any() else 1",
+        "it is 0",
+    ),
+    (2, 3, "IOUS iou(masks > 0.5, model.predict_on_batch(images) >= 0.5)", "2 numbers: one for each picture"),
+    (2, 3, "IOUS *[iou(m > 0.5, p > 0.8) for m, p in zip(masks, model.predict_on_batch(images))]", "from 0.5 on"),
+    (2, 3, "IOUS *[0 for row in masks for _ in row]", "There are 5 pictures, and you return 40"),
+    (2, 3, "def picture_ious(model, batches): print(model)", "Nothing was returned"),
     (3, 0, "def calls(batches, epochs): return [0, 1, *epochs * ['begin', *range(batches), 'end']]", "E + 1"),
     (3, 0, "def calls(batches, epochs): return ['end', *epochs * ['begin', *range(batches), 'end']]", "beforehand"),
     (3, 0, "def calls(batches, epochs): return [0, 1, 'end', *epochs * [*range(batches), 'end']]", "one in each epoch"),
@@ -380,6 +407,11 @@ def written(source):
         source = (
             "def up(x, copy, filters):\n    x = layers.Conv2DTranspose(filters, 2, strides=2)(x)\n"
             f"    return {source[3:]}"
+        )
+    if source.startswith("IOUS"):
+        source = (
+            "def picture_ious(model, batches):\n    found = []\n    for images, masks in batches:\n"
+            f"        found += [{source[5:]}]\n    return found"
         )
     if source.startswith("NOISE"):
         draw, _, key = source[6:].partition(")) ")

@@ -33,9 +33,11 @@ def rejoin_run(shell, before, heading):
     print(f"Running the {len(before)} cells before {heading} ...", flush=True)
     start, failed = time.monotonic(), []
     for cell in before:
-        with capture_output(), mock.patch.object(shell, "_showtraceback"):
+        with capture_output() as said, mock.patch.object(shell, "_showtraceback"):
             result = shell.run_cell(cell.source, store_history=False, silent=True)
         tags = cell.metadata.get("tags", [])
+        if "check(" in cell.source:  # of an exercise: whose answer is it?
+            print(said.stdout, end="")
         if not result.success and "check" in tags:
             failed.append(f"A check failed: {result.error_in_exec}")
         elif not result.success and "raises-exception" not in tags:

@@ -35,7 +35,12 @@ def judge(pair_by_stem):
     if not isinstance(made, tuple) or len(made) != 2:
         return "Return two lists: pairs, without."
     pairs, without = made
-    wrong = [(one.stem, two.stem) for one, two in pairs if one.stem != two.stem]
+    of = {mask.stem: mask for mask in lost}
+    wrong = [
+        (one.name, two.name)
+        for one, two in pairs
+        if one not in images or two != of.get(one.stem)
+    ]
     if wrong:
         return f"{len(wrong)} pairs are wrong, such as {wrong[0]}. (We gave the masks in another order.)"
     if len(pairs) != len(lost):
@@ -57,7 +62,7 @@ def to_floats(image):
 
 # %% Check
 def judge(to_floats):
-    image = np.array([[[0, 51, 255]]], np.uint8)
+    image = np.array([[[10, 51, 204]]], np.uint8)
     made = to_floats(image)
     if made is None:
         return "Nothing was returned: print only shows an array, return gives it back."
@@ -69,8 +74,8 @@ def judge(to_floats):
         )
     elif made.dtype != np.float32:
         return f"The values are {made.dtype}, and should be float32."
-    elif not np.allclose(made, [[[0, 0.2, 1]]]):
-        return f"0, 51 and 255 became {made.ravel().round(3).tolist()}, and should go from 0 to 1."
+    elif not np.allclose(made, [[[10 / 255, 0.2, 0.8]]]):
+        return f"10, 51 and 204 became {made.ravel().round(3).tolist()}: divide by 255, whatever the picture holds."
     return "Right: float32, from 0 to 1."
 
 
@@ -86,21 +91,24 @@ def coin_share(mask):
 
 # %% Check
 def judge(coin_share):
-    share, coin = coin_share(mask), np.mean(mask == 255)
+    drawn = np.repeat([0, 0, 0, 255], 25).astype(np.uint8).reshape(10, 10, 1)
+    share, coin = coin_share(drawn), 0.25
     if share is None:
         return "Nothing was returned: print only shows a number, return gives it back."
     elif np.ndim(share):
         return f"You return an array of shape {np.shape(share)}, expected one number: the mean over all pixels."
     elif share > 1:
         return f"You return {share:.2f}. A share is at most 1: coin pixels by all pixels; each counts 1, not 255 nor 100."
-    elif min(abs(share - coin), abs(share - round(coin, 2))) < 1e-6:
-        return f"Right: {share:.3f} of the pixels show a coin."
-    elif abs(share - np.mean(mask == 0)) < 1e-6:
-        return f"You return {share:.3f}, the share of the ground. Coin is where the mask is 255."
+    elif abs(share - (1 - coin)) < 1e-6:
+        return f"Of a mask with a quarter of coin you return {share:.2f}, the share of the ground. Coin is where it is 255."
     elif abs(share - coin / (1 - coin)) < 1e-6:
-        return f"You return {share:.3f}, coin pixels by ground pixels. Divide by all pixels."
-    else:
-        return f"You return {share:.3f}, which is not the share of pixels that are 255. Compare first: mask == 255."
+        return f"Of a mask with a quarter of coin you return {share:.2f}, coin pixels by ground pixels. Divide by all pixels."
+    elif abs(share - coin) > 1e-6:
+        return f"Of a mask with a quarter of coin you return {share:.3f}. Compare first: mask == 255."
+    elif abs(coin_share(np.zeros_like(drawn))) > 1e-6:
+        return f"Of a mask without coin you return {coin_share(np.zeros_like(drawn)):.2f}. Coin is where the mask is 255."
+    share = coin_share(read_mask(pairs[0].mask))
+    return f"Right: {share:.3f} of the pixels of {pairs[0].stem} show a coin."
 
 
 # %% Find the stranger

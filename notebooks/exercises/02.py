@@ -57,8 +57,10 @@ def judge(Start):
         return f"self.pairs should hold the 5 pairs of ids, and holds {len(stems)}: did find_pairs get the ids?"
     try:
         Start([*split["train"][:2], "nobody"], *folders)
-    except Exception:
-        return "Right. It found 5 pairs, and it refuses an id that has no files."
+    except Exception as error:
+        if "nobody" in str(error):
+            return "Right. It found 5 pairs, and it refuses an id that has no files."
+        return f"With default settings it stops with {type(error).__name__}: {error}."
     return "An id without files, 'nobody', was taken without a word. Let find_pairs look for the ids."
 
 
@@ -144,7 +146,7 @@ def judge(Readable):
     for index in range(3):
         batch = made[index]
         if not isinstance(batch, tuple):
-            return f"A {type(batch).__name__} came back, and Keras wants a tuple: return images, masks."
+            return f"A {type(batch).__name__} came back, and this course returns a tuple: return images, masks."
         if len(batch) != 2:
             return f"{len(batch)} things came back: return two, images and masks."
         for name, yours, wanted in zip(
@@ -160,7 +162,12 @@ def judge(Readable):
             if yours.shape != wanted.shape:
                 return f"The {name} of batch {index} have the shape {yours.shape}, and should have {wanted.shape}."
             if yours.dtype != np.float32:
-                return f"The {name} are {yours.dtype}, and should be float32: convert first, then divide."
+                cure = (
+                    "convert first, then divide"
+                    if name == "images"
+                    else "encode_mask makes them"
+                )
+                return f"The {name} are {yours.dtype}, and should be float32: {cure}."
             if yours.max() > 1:
                 return f"The {name} go up to {yours.max():g}, and should end at 1."
             if not np.allclose(yours, wanted, atol=1e-6):
@@ -212,7 +219,7 @@ def judge(Guarded):
             made[index]
         except IndexError:
             return f"Batch {index} of 0, 1, 2 exists, and yours refuses it."
-    for index in (3, 7, -1):
+    for index in (3, 7, -1, -2):
         try:
             made[index]
         except IndexError as error:
@@ -222,7 +229,9 @@ def judge(Guarded):
             return f"There is no batch {index}, and yours stops with {type(error).__name__}: {error}."
         else:
             return f"There are the batches 0, 1 and 2, and yours gives something for {index}."
-    return "Right. The batches 0, 1 and 2 come, and 3, 7 and -1 raise an IndexError."
+    return (
+        "Right. The batches 0, 1 and 2 come, and 3, 7, -1 and -2 raise an IndexError."
+    )
 
 
 # %% `on_epoch_end`: a new order
@@ -240,7 +249,7 @@ class Shuffled(Guarded):
 # `np.random.default_rng(key)` makes a random generator whose numbers depend on its key alone. A list of numbers can be
 # the key.
 # %% Hint 2
-# `np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)` shuffles the array where it lies. It returns
+# `np.random.default_rng([self.seed, self.epoch]).shuffle(self.order)` shuffles the array in place. It returns
 # nothing, so do not assign its result.
 # %% Solution
 class Shuffled(Guarded):
@@ -277,12 +286,19 @@ def judge(Shuffled):
         return "With shuffle=False the order must stay 0, 1, 2, …: ask if self.shuffle."
     if first[0] == [*range(64)]:
         return "With shuffle=True the order is still 0, 1, 2, …"
-    if str(np.random.get_state()) != shared or orders(5)[0] != first:
-        return "The same seed gave another order: it comes from the state that the whole program shares, or from chance."
+    if str(np.random.get_state()) != shared:
+        return "It draws from np.random, or seeds it: the state that the whole program shares. Make a generator of your own."
+    if orders(5)[0] != first:
+        return "The same seed gave another order in a second object. It must follow from seed and epoch alone."
     if first[0] == first[1]:
         return "Epoch 0 and epoch 1 have the same order: put the epoch into the key."
-    if orders(6)[0] == first:
-        return "Two seeds give the same order: put the seed into the key."
+    if orders(6)[0][0] == first[0]:
+        return "Two seeds give the same order in epoch 0: put the seed into the key."
+    late = Shuffled(split["train"], *folders, seed=5)
+    late.epoch = 1
+    late.on_epoch_end()
+    if late.order.tolist() != first[2]:
+        return "An object that begins with epoch 2 has another order there: make the generator anew in each call."
     if orders(6)[0][0] == first[1] or orders(4)[0][1] == first[0]:
         return "Seed 5 in epoch 1 has the order of seed 6 in epoch 0: give the key as a list, and do not add the two."
     return "Right. Each epoch and each seed has an order of its own, and every run has the same ones."
@@ -305,7 +321,13 @@ import math
 
 import keras
 import numpy as np
+from pathlib import Path
+
+import cv2
+import utils
 from utils import encode_mask, find_pairs, read_pair, resize_image, resize_mask
+
+ROOT = utils.ROOT
 
 
 # %% Solution
@@ -352,8 +374,28 @@ def judge(CoinSequence):
         "batch_size": 4,
     }
     made = CoinSequence(**probes)
-    if not hasattr(made, "order"):
-        return "A new object has no order yet: let __init__ call self.on_epoch_end() at its end."
+    for name in ("order", "epoch", "seed", "pairs"):
+        if not hasattr(made, name):
+            cure = (
+                " Let __init__ call self.on_epoch_end() at its end."
+                if name == "order"
+                else ""
+            )
+            return f"A new object has no self.{name}.{cure}"
+    few = CoinSequence(
+        **probes | {"ids": names[:5], "batch_size": 2, "img_size": 32}, shuffle=False
+    )
+    if len(few) != 3:
+        cure = "round up" if len(few) == 2 else "did find_pairs get the ids?"
+        return f"5 ids in batches of 2 are 3 batches, and yours are {len(few)}: {cure}"
+    if few[0][0].shape != (2, 32, 32, 3):
+        return f"With batch_size=2 and img_size=32 the images have the shape {few[0][0].shape}."
+    if [*few.order] != [0, 1, 2, 3, 4]:
+        return "With shuffle=False the order must stay 0, 1, 2, …: ask if self.shuffle."
+    if [*CoinSequence(**probes, seed=1).order] == [
+        *CoinSequence(**probes, seed=2).order
+    ]:
+        return "Two seeds give the same order: put the seed into the key."
     try:
         made[len(made)]
     except IndexError:
@@ -395,7 +437,7 @@ def judge(GreySequence):
         CoinSequence(split["train"], *folders)[0],
     )
     if not isinstance(grey, tuple):
-        return f"A {type(grey).__name__} came back, expected a tuple: end the method with return images, masks."
+        return f"A {type(grey).__name__} came back, and this course returns a tuple: end the method with return images, masks."
     elif grey[0].shape == colour[0].shape:
         return "The images still have three channels."
     elif grey[0].shape != (10, 128, 128, 1):

@@ -80,7 +80,7 @@ def judge(up):
     if made.shape[1:] != (16, 16, 6):
         return f"From 8×8 and 16×16 with 6 filters should come 16×16×6, yours is {made.shape[1:]}."
     step = keras.Model([low, copy], made)
-    kinds = [type(layer).__name__ for layer in step.layers]
+    kinds = [type(operation).__name__ for operation in step.operations]
     if "Concatenate" not in kinds:
         joined = (
             " They are added, which needs no Concatenate, but as many channels."
@@ -90,9 +90,7 @@ def judge(up):
         return f"The copy is not joined to x by Concatenate.{joined}"
     if kinds.count("Conv2D") != 2:
         return f"There are {kinds.count('Conv2D')} convolutions, and a block has 2: send the result through block once."
-    joined = next(
-        layer for layer in step.layers if type(layer).__name__ == "Concatenate"
-    )
+    joined = step.operations[kinds.index("Concatenate")]
     if joined.output.shape[-1] != 11:
         return f"Concatenate makes {joined.output.shape[-1]} channels, and 5 + 6 are 11: the copy, and x after doubling."
     return "Right. 8×8 and 16×16 have become 16×16, with what both know."
@@ -134,6 +132,9 @@ def judge(iou):
         )
     else:
         both_empty = abs(iou(empty, empty) - 1) < 1e-4
+        apart = [(truth, ~truth), (truth, truth & False), (truth & False, truth)]
+        if any(abs(iou(*pair)) > 1e-4 for pair in apart):
+            return "The score is right; but where only one of the two is empty, or they share nothing, it is 0."
         return (
             "Right."
             if both_empty
@@ -141,35 +142,60 @@ def judge(iou):
         )
 
 
-# %% How good is nothing?
-# %% Hint 1
-# The baseline calls every pixel ground, so it is right exactly where the true mask is 0. Which share of all pixels
-# is that?
-# %% Hint 2
-# `test[i][1] == 0` is True where the baseline is right in batch `i`. Make a list of it for each `i` in
-# `range(len(test))`, and take `np.mean` of the list.
+# %% Picture by picture
 # %% Stub
-accuracy = None
+def picture_ious(model, batches):
+    found = []
+    for index in range(len(batches)):
+        images, masks = batches[index]
+        ...  # append the IoU of coin of each picture
+    return found
+
+
+# %% Hint 1
+# `model.predict_on_batch(images)` gives the probabilities of all pictures of a batch, with the shape of the masks. From
+# 0.5 on a pixel is coin.
+# %% Hint 2
+# Loop over `zip(masks, model.predict_on_batch(images))`: each pair is one picture. `iou(mask > 0.5, probability >= 0.5)`
+# is its score, and `found.append(...)` keeps it.
 # %% Solution
-accuracy = np.mean([test[i][1] == 0 for i in range(len(test))])
+def picture_ious(model, batches):
+    found = []
+    for index in range(len(batches)):
+        images, masks = batches[index]
+        for mask, probability in zip(masks, model.predict_on_batch(images)):
+            found.append(iou(mask > 0.5, probability >= 0.5))
+    return found
+
+
 # %% Remark
-# The baseline calls every pixel ground. So the union of "is ground" and "called ground" is the whole picture, and the
-# intersection is what is ground: the same fraction. (`np.mean` over batches is right here because all test batches
-# have eight pictures.)
+# The mean of these scores is not the IoU of the whole set: in the mean each picture counts the same, and in the set each
+# pixel. A picture with one small coin that was missed lowers the mean a lot, and the score of the set a little.
 
 
 # %% Check
-def judge(accuracy):
-    ground = scores[0].baseline
-    if accuracy is None:
-        return "Set accuracy to a number."
-    elif np.ndim(accuracy):
-        return f"You have an array of shape {np.shape(accuracy)}, expected one number: take the mean of them."
-    elif accuracy > 1:
-        return f"You have {accuracy:g}. A share is at most 1: right pixels by all pixels, and no percent."
-    elif abs(accuracy - (1 - ground)) < 1e-3:
-        return f"You have {accuracy:.3f}, the share of coin. The baseline is right where there is none."
-    elif abs(accuracy - ground) > 1e-3:
-        return f"You have {accuracy:.3f}. Average (mask == 0) over all pixels of all batches of test."
-    else:
-        return f"Right: {accuracy:.3f}. For the baseline accuracy equals the IoU of ground; can you say why?"
+def judge(picture_ious):
+    class Fake:
+        def predict_on_batch(self, images):
+            return images[..., :1]
+
+    rng = np.random.default_rng(0)
+    batches = [
+        (rng.random((n, 8, 8, 3)), (rng.random((n, 8, 8, 1)) > 0.7).astype(float))
+        for n in (3, 2)
+    ]
+    right = []
+    for images, masks in batches:
+        for image, mask in zip(images, masks):
+            true, coin = mask[..., 0] > 0.5, image[..., 0] >= 0.5
+            right.append(np.sum(true & coin) / np.sum(true | coin))
+    made = picture_ious(Fake(), batches)
+    if made is None:
+        return "Nothing was returned: return the list."
+    elif len(made) == 2:
+        return "There are 5 pictures in 2 batches, and you return 2 numbers: one for each picture, not for each batch."
+    elif len(made) != 5:
+        return f"There are 5 pictures, and you return {len(made)} numbers."
+    elif np.allclose(made, right):
+        return "Right: five pictures, five scores. Try it with model and test: is the worst one the picture above?"
+    return f"The first picture has an IoU of {right[0]:.3f}, yours is {made[0]:.3f}. Is a pixel coin from 0.5 on?"

@@ -13,6 +13,7 @@ import linecache
 import re
 import sys
 import traceback
+import types
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -73,7 +74,7 @@ def read_exercises(notebook: str) -> list[Exercise]:
     ]
 
 
-OURS: dict[str, Any] = {}  # the course's own functions and classes that were handed out
+OURS: dict[str, Any] = {}  # the course's own answers that were handed out
 
 
 def check(number: str, answer: Any) -> Any:
@@ -83,51 +84,70 @@ def check(number: str, answer: Any) -> Any:
     """
     exercise = _exercise(number)
     names = dict(sys._getframe(1).f_globals)  # of the notebook
-    goes_on = f"The notebook goes on with the course's own {exercise.name}."
-    if answer is OURS.get(number, check):  # after a cell that an error stopped
-        print(
-            f"{number} is still the course's own {exercise.name}. Run the cell with yours first."
-        )
+    ours = f"the course's own {exercise.name}"
+    if answer is OURS.get(
+        number, check
+    ):  # after a cell that an error stopped, or a wrong answer
+        print(f"{number} is still {ours}. Run the cell with yours first.")
         return answer
     stub = dict(names)
     exec(exercise.stub, stub)
     if _likeness(answer) == _likeness(stub[exercise.name]):
-        print(f"{number} is not written yet. {goes_on}")
+        print(f"{number} is not written yet. The notebook goes on with {ours}.")
     else:
         words = _judge(exercise, answer, names)
-        right = words.startswith("Right")
-        print(f"{number}: {words}", *[] if right else [goes_on])
-        if right:
+        if words.startswith("Right"):
+            print(f"{number}: {words}")
             if exercise.names:
-                ANSWERS.mkdir(parents=True, exist_ok=True)
-                cell = "".join(linecache.getlines(_codes(answer)[0].co_filename))
-                (ANSWERS / f"{number}.py").write_text(cell, encoding="utf-8")
+                _store(exercise, answer)
             return answer
+        print(
+            f"{number}: {words} From here on {exercise.name} is {ours}, until you run your cell again."
+        )
     exec(exercise.solution, names)
-    ours = names[exercise.name]
-    if _codes(ours):
-        OURS[number] = ours
-    return ours
+    OURS[number] = names[exercise.name]
+    return OURS[number]
+
+
+def _store(exercise: Exercise, answer: Any) -> None:
+    """Keep an answer for another notebook, with the imports, functions and classes of its cell."""
+    cell = "".join(linecache.getlines(_codes(answer)[0].co_filename))
+    kept = [
+        ast.get_source_segment(cell, node) or ""
+        for node in ast.parse(cell).body
+        if isinstance(
+            node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+        )
+    ]
+    ANSWERS.mkdir(parents=True, exist_ok=True)
+    (ANSWERS / f"{exercise.number}.py").write_text(
+        "\n\n\n".join(kept), encoding="utf-8"
+    )
 
 
 def answered(number: str) -> Any:
     """The learner's own answer to an exercise of another notebook if it was right, else the course's; says which."""
     exercise, path = _exercise(number), ANSWERS / f"{number}.py"
-    names: dict[str, Any] = {}
+    sys.modules["answers"] = types.ModuleType(
+        "answers"
+    )  # so that a class can be pickled
+    names = vars(sys.modules["answers"])
     exec(exercise.names, names)
-    try:
-        exec(compile(path.read_text(encoding="utf-8"), path, "exec"), names)
-        own = names[exercise.name]
-        print(f"This is your own {exercise.name} of notebook {number[:2]}.")
-        return own
-    except FileNotFoundError:
+    if not path.exists():
         print(
-            f"This is the course's own {exercise.name}: yours of notebook {number[:2]} was not right yet."
+            f"This is the course's own {exercise.name}: no checked one of yours was found."
         )
-    except Exception as error:  # it may need a class of another cell
-        why = f"{type(error).__name__}: {error}"
+    else:
+        try:
+            exec(compile(path.read_text(encoding="utf-8"), path, "exec"), names)
+            words = _judge(exercise, own := names[exercise.name], dict(names))
+        except Exception as error:  # it may need a class of another cell
+            words = f"{type(error).__name__}: {error}."
+        if words.startswith("Right"):
+            print(f"This is your own {exercise.name} of notebook {number[:2]}.")
+            return own
         print(
-            f"Your {exercise.name} does not stand alone ({why}). This is the course's own."
+            f"Your {exercise.name} does not work alone. {words} This is the course's own."
         )
     exec(exercise.solution, names)
     return names[exercise.name]
