@@ -112,7 +112,8 @@ def test_run_all_cells(lab, course, faults, screenshots, path):
     lab.get_by_role("menuitem", name="Run", exact=True).click()
     lab.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     stored, quiet = code(path), 0
-    wanted = [f"[{number}]:" for number in range(1, len(stored) + 1)]
+    hidden = [cell["metadata"].get("jupyter", {}).get("source_hidden", False) for cell in stored]
+    wanted = ["" if folded else f"[{number}]:" for number, folded in enumerate(hidden, start=1)]
     while (found := prompts(lab)) != wanted and quiet < 20:  # an error stops the run: ten seconds without work
         lab.wait_for_timeout(500)
         quiet = quiet + 1 if lab.locator(IDLE).count() else 0
