@@ -189,6 +189,14 @@ def _bench(arguments: argparse.Namespace, words: str) -> int:
     return 0
 
 
+def _port(arguments: argparse.Namespace, words: str) -> int:
+    from segfeed.port import find_rows, in_words
+
+    found = {path: find_rows(path) for path in arguments.files}
+    print(*(in_words(matches, path) for path, matches in found.items()), sep="\n\n")
+    return 1 if any(found.values()) else 0
+
+
 COMMANDS = {
     "masks": _masks,
     "audit": _audit,
@@ -196,6 +204,7 @@ COMMANDS = {
     "check": _check,
     "train": _train,
     "bench": _bench,
+    "port": _port,
     "pack": _pack,
 }
 COMMANDS |= {"predict": predict.run, "export": export.run}

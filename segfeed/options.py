@@ -78,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_predict(add("predict", "Use a trained model on a folder of pictures."))
     _add_export(add("export", "Write a trained model as ONNX, LiteRT and SavedModel."))
     _add_bench(add("bench", "Say where the time goes when your pairs are read."))
+    _add_port(add("port", "Say what a script of old Keras needs today, or a message."))
     _add_pack(add("pack", "Pack pairs into a few large files for shared storage."))
     return parser
 
@@ -163,12 +164,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--encoder-weights", help="start of the encoder: imagenet, or none for random "
         "weights (default: imagenet, and none for small)")  # fmt: skip
     add("--warm-up", type=int, help="epochs in which an encoder with weights stays as it is (default: 2)")
-    add(
-        "--size",
-        type=_size,
-        default=(384, 384),
-        help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 (default: 384)",
-    )
+    add("--size", type=_size, default=(384, 384), help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 "
+        "(default: 384)")  # fmt: skip
     add("--crop", type=_side, help="train on squares of this side, not resized; for pictures far above --size")
     _add_classes(parser)
     add("--balanced", action="store_true", help="weigh each pixel so that all classes weigh the same in the loss")
@@ -220,6 +217,10 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     add("masks", type=Path, metavar="MASKS", help="folder of the masks, with the same names")
     _add_classes(parser)
     add("--size", type=_size, default=(384, 384), help="side, or HEIGHTxWIDTH, for training (default: 384)")
+
+
+def _add_port(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .py, a .ipynb, or a text with a message")
 
 
 def _add_pack(parser: argparse.ArgumentParser) -> None:

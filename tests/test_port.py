@@ -169,7 +169,9 @@ def test_every_message_of_the_table_was_raised_or_printed_by_the_notebook():
             said += output.get("evalue", "") + output.get("text", "")
     said = said.replace("`", "")
     rows = [line.split(" | ")[0].removeprefix("| ") for line in table().splitlines()[2:]]
-    messages = [re.match("`(.+?)`", row)[1] for row in rows if not row.startswith("no message")]
+    messages = [
+        re.match("(`+) ?(.+?) ?\\1", row)[2].replace("`", "") for row in rows if not row.startswith("no message")
+    ]
     assert len(messages) > 15
     for message in messages:
         assert message in said, message
