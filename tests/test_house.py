@@ -195,6 +195,9 @@ def test_the_wheel_brings_the_command(installed, tmp_path):
     command = [installed.with_name("segfeed"), "audit", *(ROOT / "data_sample" / name for name in ("images", "masks"))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout, done.stderr
+    command = [command[0], "port", ROOT / "notebooks" / "code_2019" / "train_2019.py"]  # reads a file of the wheel
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "cure:" in done.stdout, done.stderr
 
 
 def test_a_missing_extra_is_named_with_the_cure(installed, tmp_path):
