@@ -63,17 +63,19 @@ def _scene(made: Sequence[Call], trained: Sequence[Call]) -> dict[str, Any]:
     made = sorted(
         (one for one in made if one.thread != "MainThread" and isinstance(one.what, int)), key=lambda one: one.start
     )
-    zero, names = made[0].start, list(dict.fromkeys(one.thread for one in made if "worker" in one.thread))
+    zero, free = made[0].start, list[float]()  # when each row is free again; Keras starts new threads in each epoch
     steps = sorted(trained, key=lambda one: one.start)
     batches = []
     for one in made:
+        row = next((row for row, end in enumerate(free) if end <= one.start), len(free))
+        free[row : row + 1] = [one.end]
         step = next((step for step in steps if step.what == one.what and step.start >= one.end), None)
         if step:
             steps.remove(step)
         batches.append({
             "number": one.what,
-            "row": names.index(one.thread) if one.thread in names else 0,
+            "row": row,
             "made": [round(one.start - zero, 4), round(one.end - zero, 4)],
             "used": [round(step.start - zero, 4), round(step.end - zero, 4)] if step else None,
         })  # fmt: skip
-    return {"workers": max(1, len(names)), "batches": batches}
+    return {"workers": len(free), "batches": batches}

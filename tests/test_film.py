@@ -3,6 +3,7 @@
 import json
 import re
 from collections import namedtuple
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,9 @@ def test_each_batch_is_shown_once_and_trained_on_after_it_was_made(durations, wo
     assert sorted(batch["number"] for batch in scene["batches"]) == list(range(len(made)))
     assert min(batch["made"][0] for batch in scene["batches"]) == 0
     assert all(0 <= batch["row"] < scene["workers"] <= workers for batch in scene["batches"])
+    for row in range(scene["workers"]):  # one batch at a time
+        own = [batch["made"] for batch in scene["batches"] if batch["row"] == row]
+        assert all(before[1] <= after[0] for before, after in pairwise(own))
     left = [batch["number"] for batch in scene["batches"] if not batch["used"]]
     assert left == [one.what for one in made[used:]]
     assert all(batch["used"][0] >= batch["made"][1] - 1e-3 for batch in scene["batches"] if batch["used"])

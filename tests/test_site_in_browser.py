@@ -138,3 +138,20 @@ def test_the_accessibility_checker_sees_a_fault(browser, faults):
     )
     assert [fault.split(":")[0] for fault in faults(page)] == ["color-contrast"]
     page.close()
+
+
+def test_the_film_is_stepped_by_buttons_and_by_keys_and_says_what_it_shows(page):
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto("/notebooks/04_look_inside_fit.html")
+    film = page.locator(".fit-film")
+    words = film.locator(".words")
+    assert words.inner_text().startswith("0.00 of ") and "Trained: 0." in words.inner_text()
+    film.locator("select").first.select_option("4")
+    film.locator("select").last.select_option("6")
+    film.locator("[data-do=next]").click()
+    assert not words.inner_text().startswith("0.00 of ")
+    film.locator("input").press("End")
+    assert "To come: 0. Being made: none." in words.inner_text() and "Never used: " in words.inner_text()
+    film.locator("[data-do=back]").click()
+    assert "Never used: " in words.inner_text() and not faults
