@@ -59,6 +59,7 @@ WRONG = [
     ),
     (0, 1, "def to_floats(image): return (image / image.max()).astype(np.float32)", "whatever the picture holds"),
     (0, 2, "def coin_share(mask): return np.mean(mask == mask.max())", "Of a mask without coin you return 1.00"),
+    (0, 3, "def stranger(masks): return [len(np.unique(mask)) != 2 for mask in masks].index(True)", "and yours is 0"),
     (0, 3, "def stranger(masks): return 1", "The stranger is mask 3, and yours is 1"),
     (0, 3, "def stranger(masks): print(1)", "Nothing was returned"),
     (0, 3, "def stranger(masks): return max(len(np.unique(mask)) for mask in masks)", "how many values the stranger"),

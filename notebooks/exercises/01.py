@@ -126,6 +126,7 @@ def stranger(masks):
 # %% Check
 def judge(stranger):
     originals = [read_mask(pair.mask) for pair in pairs[:4]]
+    originals[0] = np.zeros_like(originals[0])  # without a coin it holds one value
     for wrong in (1, 3):
         masks = [
             cv2.resize(
