@@ -77,7 +77,7 @@ def slides(cells):
         text, code = "".join(cell["source"]), cell["cell_type"] == "code"
         if not code and text.startswith("## "):
             heading = text.splitlines()[0]
-        answers = heading == "## Your turn" and (code or text.startswith("<details>"))
+        answers = text.startswith("<details>") or (code and heading == "## Your turn")
         if answers or heading == "## If something went wrong":
             continue
         if not (short if code else text.startswith("#")):
@@ -99,6 +99,8 @@ def as_a_page(app, docname, source):
         notebook = json.loads(source[0])
         notebook["cells"] = [cell for cell in notebook["cells"] if "rejoin" not in cell["metadata"].get("tags", [])]
         if app.builder.name == "revealjs":
+            for cell in notebook["cells"]:  # an answer has a slide of its own, behind that of the question
+                cell["metadata"]["tags"] = [tag for tag in cell["metadata"].get("tags", []) if tag != "hide-output"]
             notebook["cells"] = slides(notebook["cells"])
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":

@@ -24,14 +24,14 @@ def plot_batches(orders: Sequence[np.ndarray], batch_size: int) -> DescribedFigu
 
     orders: for each epoch the numbers 0 to n - 1 of the samples, in the order in which they come.
     """
-    figure = Figure(figsize=(12, 0.75 * len(orders) + 1.1), layout="constrained")
+    figure = Figure(figsize=(9.2, 0.75 * len(orders) + 1.1), layout="constrained")
     axes = figure.subplots()
     for epoch, order in enumerate(orders):
         for place, sample in enumerate(order):
             batch = place // batch_size
             shade = SHADES[batch % len(SHADES)]
             axes.add_patch(Rectangle((sample, epoch + 0.06), 1, 0.88, facecolor=shade, edgecolor="white", alpha=0.75))
-            axes.text(sample + 0.5, epoch + 0.5, str(batch), ha="center", va="center", fontsize=11)
+            axes.text(sample + 0.5, epoch + 0.5, str(batch), ha="center", va="center", fontsize=10)
     axes.set_xlim(0, len(orders[0]))
     axes.set_ylim(len(orders), 0)
     axes.set_yticks([epoch + 0.5 for epoch in range(len(orders))], [f"epoch {n}" for n in range(len(orders))])
@@ -61,7 +61,7 @@ def plot_calls(calls: Sequence[int | str], epochs: int) -> DescribedFigure:
     calls: the index of each `__getitem__`, and "end" for each `on_epoch_end`; the first "end" closes the look ahead.
     """
     ends = [place for place, call in enumerate(calls) if call == "end"]
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.2, 3.2), layout="constrained")
     axes = figure.subplots()
     parts = ["look ahead", *(f"epoch {number + 1}" for number in range(epochs))]
     begin = 0
@@ -72,7 +72,7 @@ def plot_calls(calls: Sequence[int | str], epochs: int) -> DescribedFigure:
     for place, call in enumerate(calls):
         row, shape, colour = (2, "s", SHADES[3]) if call == "end" else (1, "o", SHADES[0])
         axes.plot([place, place], [0, row], color=colour, lw=1.5, zorder=1)
-        axes.plot(place, row, shape, color=colour, ms=22, zorder=2)
+        axes.plot(place, row, shape, color=colour, ms=20, zorder=2)
         if call != "end":
             axes.text(place, row, str(call), color="white", ha="center", va="center", fontsize=13, zorder=3)
     axes.axhline(0, color="black", lw=2)
@@ -88,13 +88,13 @@ def plot_calls(calls: Sequence[int | str], epochs: int) -> DescribedFigure:
 
 def plot_values(parts: Sequence[np.ndarray], names: Sequence[str]) -> DescribedFigure:
     """Small cuttings of masks, uint8 (H, W, 1), so large that each pixel shows its value."""
-    figure, axes = make_panels(1, len(parts), width=12 / len(parts))
+    figure, axes = make_panels(1, len(parts), width=9.2 / len(parts))
     for axis, part, name in zip(axes[0], parts, names, strict=True):
         axis.imshow(part[..., 0], cmap="gray", vmin=0, vmax=255)
         set_title(axis, name)
         for (row, column), value in np.ndenumerate(part[..., 0]):
             shade = "white" if value < 128 else "black"
-            axis.text(column, row, str(value), ha="center", va="center", fontsize=11, color=shade)
+            axis.text(column, row, str(value), ha="center", va="center", fontsize=10, color=shade)
     counted = (f"{name} {len(np.unique(part))}" for name, part in zip(names, parts, strict=True))
     return DescribedFigure(figure, f"Different values: {', '.join(counted)}")
 
@@ -106,7 +106,7 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
     if shapes[-2][2] != shapes[-1][2]:  # the last layer makes classes of channels
         steps.insert(-1, (steps[-1][0], shapes[-2][2]))
     whole, deepest = steps[0][0][0], min(side[0] for side, _ in steps)
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     axes = figure.subplots()
     places: dict[tuple[int, int], float] = {}
     for x, ((height, width), channels) in enumerate(steps):
@@ -163,7 +163,7 @@ def plot_progress(image: np.ndarray, mask: np.ndarray, found: dict[int, np.ndarr
 
     image: (H, W, 3) in [0, 1]; mask: (H, W, 1) of 0 and 1; found: by epoch the probabilities, (H, W, 1).
     """
-    figure, axes = make_panels(1, len(found) + 1, width=12 / (len(found) + 1))
+    figure, axes = make_panels(1, len(found) + 1, width=9.2 / (len(found) + 1))
     axes[0, 0].imshow(overlay(image, mask))
     set_title(axes[0, 0], "mask")
     ious = {}
