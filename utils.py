@@ -7,7 +7,6 @@ module loads neither TensorFlow nor matplotlib; a name that needs them loads the
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import runpy
 from pathlib import Path
@@ -33,11 +32,7 @@ def __dir__() -> list[str]:
 
 def read_split(folder: Path = SAMPLE) -> dict[str, list[str]]:
     """Return the sample's own split: the stems of "train", "validation" and "test"."""
-    split: dict[str, list[str]] = {}
-    with open(folder / "split.csv", newline="", encoding="ascii") as file:
-        for row in csv.DictReader(file):
-            split.setdefault(row["part"], []).append(row["id"])
-    return split
+    return segfeed.read_split_file(folder / "split.csv")
 
 
 def check_sample(folder: Path = SAMPLE) -> list[str]:

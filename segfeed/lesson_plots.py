@@ -11,12 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from segfeed.classes import COLOURS
 from segfeed.plots import DescribedFigure, make_panels, overlay, set_title
 
 if TYPE_CHECKING:
     import keras
 
-SHADES = "#0072B2", "#E69F00", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#F0E442"  # Okabe and Ito, 2008
+SKY, *_, BLUE, VERMILION = COLOURS
+SHADES = *COLOURS, "#009E73"  # of batches; the seventh is of Okabe and Ito (2008) too
 
 
 def plot_batches(orders: Sequence[np.ndarray], batch_size: int) -> DescribedFigure:
@@ -38,11 +40,11 @@ def plot_batches(orders: Sequence[np.ndarray], batch_size: int) -> DescribedFigu
     axes.set_xlabel("sample")
     axes.set_title("Number and colour: the batch in which a sample comes")
     axes.tick_params(length=0, labelsize=12)
-    same = [int(np.sum(np.diff(np.sort(order)) != 1)) for order in orders]
+    once = all(np.array_equal(np.sort(order), np.arange(len(order))) for order in orders)
     together = _share_together(orders, batch_size)
     counted = f"{len(orders)} epochs of {len(orders[0])} samples in batches of {batch_size}"
-    every = "each sample once in each" if not any(same) else "not every sample once in each"
-    return DescribedFigure(figure, f"{counted}: {every}; {together:.0%} of those that share a batch share the next too")
+    every = "each sample once in each" if once else "not every sample once in each"
+    return DescribedFigure(figure, f"{counted}: {every}; of two that share a batch {together:.0%} share the next")
 
 
 def _share_together(orders: Sequence[np.ndarray], batch_size: int) -> float:
@@ -70,7 +72,7 @@ def plot_calls(calls: Sequence[int | str], epochs: int) -> DescribedFigure:
         axes.text((begin + end) / 2, -0.75, part, ha="center", fontsize=13)
         begin = end + 1
     for place, call in enumerate(calls):
-        row, shape, colour = (2, "s", SHADES[3]) if call == "end" else (1, "o", SHADES[0])
+        row, shape, colour = (2, "s", VERMILION) if call == "end" else (1, "o", BLUE)
         axes.plot([place, place], [0, row], color=colour, lw=1.5, zorder=1)
         axes.plot(place, row, shape, color=colour, ms=20, zorder=2)
         if call != "end":
@@ -111,7 +113,7 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
     places: dict[tuple[int, int], float] = {}
     for x, ((height, width), channels) in enumerate(steps):
         y, half = math.log2(height / deepest), 0.36 + 0.015 * math.log2(channels)
-        axes.add_patch(Rectangle((x - half, y - 0.32), 2 * half, 0.64, facecolor=SHADES[2], edgecolor="black"))
+        axes.add_patch(Rectangle((x - half, y - 0.32), 2 * half, 0.64, facecolor=SKY, edgecolor="black"))
         axes.text(x, y, f"{height}×{width}\n× {channels}", ha="center", va="center", fontsize=12)
         if x:
             before = math.log2(steps[x - 1][0][0] / deepest)
@@ -124,7 +126,7 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
                 "",
                 (x - half, y),
                 (places[height, width], y),
-                arrowprops={"arrowstyle": "->", "lw": 1.5, "ls": "--", "color": SHADES[3]},
+                arrowprops={"arrowstyle": "->", "lw": 1.5, "ls": "--", "color": VERMILION},
             )
         places[height, width] = x + half
     axes.text(
@@ -133,7 +135,7 @@ def plot_unet(model: keras.Model) -> DescribedFigure:
         "dashed: copies",
         ha="center",
         fontsize=13,
-        color=SHADES[3],
+        color=VERMILION,
     )
     axes.set_xlim(-0.7, len(steps) - 0.3)
     axes.set_ylim(-0.6, math.log2(whole / deepest) + 0.8)

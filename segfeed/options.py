@@ -181,7 +181,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--patience", type=int, default=15, help="epochs without a lower validation loss until the training ends")
     add("--learning-curve", type=_sizes, metavar="N,N", help="train on so many images each, to see if more would help")
     add("--seed", type=int, default=0, help="number that fixes the split, the first weights and the order")
-    add("--mixed", action="store_true", help="compute in half precision: bfloat16, or float16 on a GPU without it")
+    add("--mixed", action="store_true", help="compute in half precision: bfloat16 on a processor, float16 on a GPU")
     add("--no-determinism", action="store_true", help="let the last digits differ from run to run, for faster steps")
     add("--dry-run", action="store_true", help="say weights, memory, steps and minutes of an epoch; write nothing")
     add("--save-every", type=_steps_or_time, default="10m", help="save within an epoch too, after so many steps, "

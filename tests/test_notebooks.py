@@ -122,6 +122,8 @@ def test_tags_say_what_is_compared(path):
         assert tags(cell) <= TAGS
         assert "rejoin" not in tags(cell) or not cell.outputs
         folded = {"source_hidden": "rejoin" in tags(cell), "outputs_hidden": "hide-output" in tags(cell)}
+        if folded["outputs_hidden"]:  # whose first line JupyterLab shows
+            assert cell.outputs[0].text.splitlines()[0] == "Guess first."
         assert cell.metadata.get("jupyter", {}) == {name: True for name, so in folded.items() if so}
         assert ("raises-exception" in tags(cell)) == ("nbval-check-output" in tags(cell))
         assert not {"raises-exception", "nbval-ignore-output"} <= tags(cell)
@@ -245,7 +247,17 @@ def test_an_answer_is_kept_for_another_notebook_if_it_stands_alone(tmp_path, cap
         assert run(asked.solution) == ("", [])
         said, errors = run('CoinSequence = check("02.6", CoinSequence)')
         assert said == "02.6: Right. All 31 promises are kept.\n" and not errors
-    path = exercises.ANSWERS / "02.6.py"
+        # the source of a cell that begins with %% is not to be had
+        path = exercises.ANSWERS / "02.6.py"
+        path.rename(kept := path.with_suffix(".kept"))
+        run(f"%%time\n{asked.solution}")
+        said, errors = run('CoinSequence = check("02.6", CoinSequence)')
+        assert said == (
+            "02.6: Right. All 31 promises are kept.\n"
+            "It cannot be kept for other notebooks: write CoinSequence in a cell without %%.\n"
+        )
+        assert not errors and not path.exists()
+        kept.rename(path)
     assert path.read_text(encoding="utf-8").strip() == asked.solution
     assert exercises.answered("02.6").__name__ == "CoinSequence"
     assert capsys.readouterr().out == "This is your own CoinSequence of notebook 02.\n"
@@ -456,7 +468,7 @@ def test_one_cell_rejoins_and_the_rest_runs(course, path, heading):
         ]
         # whose answers they are: of the learner, who may not have saved them, or of the course
         checks = [line for line in said.splitlines() if re.match(r"\d\d\.\d is not written yet\. ", line)]
-        assert len(checks) == sum(re.search(r"= check\(", cell.source) is not None for cell in stored[:place])
+        assert len(checks) == sum('= check("' in cell.source for cell in stored[:place])
         said = "".join(f"{line}\n" for line in said.splitlines() if line not in checks)
         assert re.fullmatch("\n".join([*lines, ""]), said) and not errors
         assert run(stored[place].source) == ("", []), "once all is there, nothing is done"

@@ -366,10 +366,10 @@ def test_batches_that_stay_together_and_batches_that_are_mixed():
     same = lesson_plots.plot_batches([np.arange(12)] * 2, 4)
     assert same.text == (
         "2 epochs of 12 samples in batches of 4: each sample once in each; "
-        "100% of those that share a batch share the next too"
+        "of two that share a batch 100% share the next"
     )
     apart = [np.arange(9), np.arange(9).reshape(3, 3).T.ravel()]
-    assert "; 0% of those" in lesson_plots.plot_batches(apart, 3).text
+    assert "of two that share a batch 0% share the next" in lesson_plots.plot_batches(apart, 3).text
     assert "not every sample once" in lesson_plots.plot_batches([np.arange(12), np.zeros(12, int)], 4).text
     numbers = [text.get_text() for text in same.figure.axes[0].texts]
     assert numbers == 2 * [str(place // 4) for place in range(12)]

@@ -682,6 +682,7 @@ RESULTS = ["best.keras", "run.json", *PICTURES]
 LATER = [pytest.param(name, marks=pytest.mark.long) for name in PICTURES[1:]]
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("name", ["run.json", PICTURES[0], *LATER])
 def test_a_result_that_cannot_be_made_costs_no_other_and_the_same_command_makes_it(
     name, photos, whole, tmp_path, monkeypatch, capsys
@@ -706,7 +707,7 @@ def test_a_result_that_cannot_be_made_costs_no_other_and_the_same_command_makes_
         "the same command makes what is missing."
     )
     left = {path.name: path.stat().st_size for path in output.iterdir() if path.name in RESULTS}
-    assert left.keys() == {*RESULTS} - {name} and min(left.values()) > 60 and not list(output.rglob("part-*"))
+    assert left.keys() == {*RESULTS} - {name} and min(left.values()) > 100 and not list(output.rglob("part-*"))
     assert main(command(photos, output)) == 0
     said = capsys.readouterr().out
     assert "Best epoch: " in said and "Epoch 4/4" not in said and "After 4 epochs: " in said

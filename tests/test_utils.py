@@ -199,7 +199,7 @@ def test_a_split_with_an_empty_part_is_refused(sizes):
 
 def test_a_split_is_read_from_its_table(tmp_path):
     (tmp_path / "split.csv").write_text("id,part,coins\n0001,train,1 2\n0002,test,3\n0003,train,1\n")
-    assert utils.read_split(tmp_path) == {"train": ["0001", "0003"], "test": ["0002"]}
+    assert utils.read_split(tmp_path) == {"train": ["0001", "0003"], "validation": [], "test": ["0002"]}
 
 
 # --- read_image -------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 BUILD = ROOT / "build"
 GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
+GUESS = 'print("Guess first.")'  # JupyterLab shows the first line of a folded output
 REJOIN = "# Skipped cells, or a new kernel? Run this cell: it makes all that stands above it."
 # What TensorFlow's C++ side says of itself before any log level is read; nothing else may be on stderr.
 TENSORFLOW_STARTS = re.compile(r"^(WARNING: All log messages before absl|I\d{4} ).*\n?", re.MULTILINE)
@@ -163,6 +164,7 @@ def weave(path: Path) -> nbformat.NotebookNode:
     for cell in cells:
         if tagged(cell, "hide-output"):  # a question to predict comes before it
             cell.metadata["jupyter"] = {"outputs_hidden": True}
+            cell.source = f"{GUESS}\n{cell.source.removeprefix(GUESS).lstrip()}"
     notebook.cells = cells
     executed = (cell for cell in cells if cell.get("execution_count") is not None)
     for number, cell in enumerate(executed, start=1):

@@ -36,7 +36,7 @@ def rejoin_run(shell, before, heading):
         with capture_output() as said, mock.patch.object(shell, "_showtraceback"):
             result = shell.run_cell(cell.source, store_history=False, silent=True)
         tags = cell.metadata.get("tags", [])
-        if "check(" in cell.source:  # of an exercise: whose answer is it?
+        if '= check("' in cell.source:  # of an exercise: whose answer is it?
             print(said.stdout, end="")
         if not result.success and "check" in tags:
             failed.append(f"A check failed: {result.error_in_exec}")

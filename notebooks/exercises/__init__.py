@@ -3,7 +3,8 @@
 NN.py holds those of notebook NN, and nobody reads it to solve them. Its parts begin with `# %%`: the title of an
 exercise, then `Stub` (else the first line of the solution, a function, with `...` for its body), `Hint 1`, `Hint 2`,
 `Solution`, perhaps `Remark`, and `Check`: a function `judge` that takes the answer and returns words, which begin
-with "Right" for a right one. It sees the names of the notebook, as the stub and the solution do.
+with "Right" for a right one. It sees the names of the notebook, as the stub and the solution do. An exercise whose
+answer another notebook takes over has `Names` too: the imports that the answer needs there.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 PARTS = {"Stub", "Hint 1", "Hint 2", "Names", "Solution", "Remark", "Check"}
-ANSWERS = (
-    Path(__file__).resolve().parents[2] / "build" / "answers"
-)  # of the learner, for other notebooks
+# of the learner, for other notebooks
+ANSWERS = Path(__file__).resolve().parents[2] / "build" / "answers"
 
 
 class Exercise(NamedTuple):
@@ -85,9 +85,8 @@ def check(number: str, answer: Any) -> Any:
     exercise = _exercise(number)
     names = dict(sys._getframe(1).f_globals)  # of the notebook
     ours = f"the course's own {exercise.name}"
-    if answer is OURS.get(
-        number, check
-    ):  # after a cell that an error stopped, or a wrong answer
+    # after a cell that an error stopped, or a wrong answer
+    if answer is OURS.get(number, check):
         print(f"{number} is still {ours}. Run the cell with yours first.")
         return answer
     stub = dict(names)
@@ -112,25 +111,27 @@ def check(number: str, answer: Any) -> Any:
 def _store(exercise: Exercise, answer: Any) -> None:
     """Keep an answer for another notebook, with the imports, functions and classes of its cell."""
     cell = "".join(linecache.getlines(_codes(answer)[0].co_filename))
-    kept = [
-        ast.get_source_segment(cell, node) or ""
-        for node in ast.parse(cell).body
-        if isinstance(
-            node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    try:
+        nodes = [node for node in ast.parse(cell).body if isinstance(node, kinds)]
+    except SyntaxError:  # a line of IPython's
+        nodes = []
+    if exercise.name not in [getattr(node, "name", "") for node in nodes]:
+        print(
+            f"It cannot be kept for other notebooks: write {exercise.name} in a cell without %%."
         )
-    ]
+        return
+    kept = [ast.get_source_segment(cell, node) or "" for node in nodes]
     ANSWERS.mkdir(parents=True, exist_ok=True)
-    (ANSWERS / f"{exercise.number}.py").write_text(
-        "\n\n\n".join(kept), encoding="utf-8"
-    )
+    path = ANSWERS / f"{exercise.number}.py"
+    path.write_text("\n\n\n".join(kept), encoding="utf-8")
 
 
 def answered(number: str) -> Any:
     """The learner's own answer to an exercise of another notebook if it was right, else the course's; says which."""
     exercise, path = _exercise(number), ANSWERS / f"{number}.py"
-    sys.modules["answers"] = types.ModuleType(
-        "answers"
-    )  # so that a class can be pickled
+    # so that a class can be pickled
+    sys.modules["answers"] = types.ModuleType("answers")
     names = vars(sys.modules["answers"])
     exec(exercise.names, names)
     if not path.exists():

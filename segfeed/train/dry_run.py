@@ -16,10 +16,10 @@ def rehearse(model: keras.Model, data: Data, arguments: argparse.Namespace) -> N
     """Train a few steps of `model`, which is thrown away, and say what a run takes; writes nothing."""
     print(in_words(arguments, data, model))
     timer = EpochTimer(len(data.train), len(data.validation))
-    few = timer.SKIPPED + timer.timed
-    model.fit(data.train, steps_per_epoch=max(few, 1), shuffle=False, verbose=0, callbacks=[timer])
+    few = min(timer.SKIPPED + timer.TIMED, len(data.train))
+    model.fit(data.train, steps_per_epoch=few, shuffle=False, verbose=0, callbacks=[timer])
     if few <= timer.SKIPPED:
-        print(f"{len(data.train)} steps are too few to be timed: give a smaller --batch.")
+        print(f"{few} steps are too few to be timed: give a smaller --batch.")
     print(f"Peak memory: {_peak_memory()}.\nThis was a dry run: nothing was written.")
 
 

@@ -176,14 +176,15 @@ def _make_model(arguments: argparse.Namespace, steps: int) -> keras.Model:
         cure = "Check --backbone, --size and --encoder-weights (imagenet, or none)."
         raise CommandError(f"the U-Net cannot be built: {str(error).rstrip('.')}. {cure}") from None
     iou = make_iou(arguments.classes)  # in `weighted_metrics`, because void pixels have the weight 0
+    policy = mixed_policy() if arguments.mixed else "float32"
     if arguments.mixed:
-        model = with_policy(model, mixed_policy())
+        model = with_policy(model, policy)
     if arguments.warm_up:
         frozen = {"warm_up_steps": arguments.warm_up * steps, "frozen": encoder_layers(model)}
         optimizer = WarmUpAdam(arguments.learning_rate, **frozen)
     else:
         optimizer = keras.optimizers.Adam(arguments.learning_rate)
-    if arguments.mixed and mixed_policy() == "mixed_float16":
+    if policy == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     # XLA, which Keras may choose itself, takes longer to compile than its steps win
     model.compile(optimizer, CrossEntropyDice(), weighted_metrics=[iou], jit_compile=False)
