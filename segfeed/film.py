@@ -50,7 +50,7 @@ def film(settings: Sequence[str], runs: Mapping[tuple, tuple[Sequence[Call], Seq
         + "</select></label>"
         for name, choices in zip(settings, values, strict=True)
     )
-    scenes = {" ".join(map(str, key)): _scene(*run) for key, run in runs.items()}
+    scenes = {" ".join(map(str, key)): scene(*run) for key, run in runs.items()}
     page = Path(__file__).with_name("film.html").read_text(encoding="utf-8")
     page = page.replace("SELECTS", selects).replace("RUNS", json.dumps(scenes))
     lost = sum(batch["used"] is None for scene in scenes.values() for batch in scene["batches"])
@@ -58,8 +58,12 @@ def film(settings: Sequence[str], runs: Mapping[tuple, tuple[Sequence[Call], Seq
     return Film(page.replace("ID", f"film-{uuid.uuid4().hex[:8]}"), text)
 
 
-def _scene(made: Sequence[Call], trained: Sequence[Call]) -> dict[str, Any]:
-    """The batches of a run, as they were begun: who made each, and when it was made and trained on, in seconds."""
+def scene(made: Sequence[Call], trained: Sequence[Call]) -> dict[str, Any]:
+    """The batches of a run, as they were begun: who made each, and when it was made and trained on, in seconds.
+
+    "workers" is the number of batches that were in the making at once; a batch has "number", "row" (0 to workers - 1),
+    and "made" and "used" (begin, end), of which "used" is None for a batch that was never trained on.
+    """
     made = sorted(
         (one for one in made if one.thread != "MainThread" and isinstance(one.what, int)), key=lambda one: one.start
     )

@@ -1,10 +1,10 @@
-"""Drawings of what the notebooks explain: batches, calls, the network, and what it has learned after each epoch."""
+"""Drawings of what the notebooks explain: batches, calls, workers, the network, and what it has learned when."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from segfeed.classes import COLOURS
+from segfeed.film import Call, scene
 from segfeed.plots import DescribedFigure, make_panels, overlay, set_title
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.axes import Axes
 
 SKY, *_, BLUE, VERMILION = COLOURS
 SHADES = *COLOURS, "#009E73"  # of batches; the seventh is of Okabe and Ito (2008) too
@@ -86,6 +88,67 @@ def plot_calls(calls: Sequence[int | str], epochs: int) -> DescribedFigure:
     batches = len(calls) - len(ends)
     said = f"{epochs} epochs: {batches} calls of __getitem__, {batches - ends[0]} of them within the epochs"
     return DescribedFigure(figure, f"{said}, and {len(ends)} of on_epoch_end")
+
+
+def plot_timeline(runs: Mapping[str, tuple[Sequence[Call], Sequence[Call]]]) -> DescribedFigure:
+    """Runs of `fit` on one time axis: the batches in the making, those that lie ready, and the training steps.
+
+    runs: by title the calls of `__getitem__` and the training steps, as for `segfeed.film.film`.
+    """
+    scenes = {title: scene(*run) for title, run in runs.items()}
+    heights = [one["workers"] + 2 for one in scenes.values()]
+    figure = Figure(figsize=(9.2, 0.42 * sum(heights) + 0.8 * len(runs) + 0.6), layout="constrained")
+    axes = figure.subplots(len(runs), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    longest = max(batch["used"][1] for one in scenes.values() for batch in one["batches"] if batch["used"])
+
+    def box(axis: Axes, span: Sequence[float], row: int, number: int, colour: str) -> None:
+        axis.barh(row, span[1] - span[0], left=span[0], height=0.9, color=colour, edgecolor="black", lw=0.8)
+        if span[1] - span[0] > longest / 50:  # else it would not fit
+            axis.text(sum(span) / 2, row, str(number), ha="center", va="center", fontsize=10)
+
+    said = []
+    for axis, (title, one) in zip(axes, scenes.items(), strict=True):
+        workers, batches = one["workers"], one["batches"]
+        used = [batch for batch in batches if batch["used"]]
+        for batch in batches:
+            box(axis, batch["made"], batch["row"], batch["number"], SKY)
+        moments = sorted({batch["made"][1] for batch in batches} | {batch["used"][0] for batch in used})
+        for begin, end in pairwise(moments):
+            ready = sum(
+                batch["made"][1] <= begin and (not batch["used"] or batch["used"][0] > begin) for batch in batches
+            )
+            if ready:
+                box(axis, (begin, end), workers, ready, "#DDDDDD")
+        for batch in used:
+            box(axis, batch["used"], workers + 1, batch["number"], VERMILION)
+        names = [*(f"worker {number}" for number in range(1, workers + 1)), "ready", "training"]
+        axis.set_yticks(range(workers + 2), names, fontsize=12)
+        axis.invert_yaxis()
+        axis.set_title(title, fontsize=13)
+        said.append(f"{title}: {workers} at once, {max(batch['used'][1] for batch in used):.1f} s in all")
+    axes[-1].set_xlabel("seconds since the first batch was begun; “ready” counts, the other rows number the batches")
+    return DescribedFigure(figure, "; ".join(said))
+
+
+def plot_reached(runs: Mapping[str, np.ndarray], batches: int) -> DescribedFigure:
+    """A dot for each batch that the model got, by epoch.
+
+    runs: by title the numbers of the batches, int (epochs, steps); batches: how many there are.
+    """
+    figure = Figure(figsize=(9.2, 2.1 * len(runs) + 0.4), layout="constrained")
+    axes = figure.subplots(len(runs), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, numbers) in zip(axes, runs.items(), strict=True):
+        epochs = np.repeat(np.arange(len(numbers)), numbers.shape[1])
+        axis.scatter(numbers.ravel(), epochs, color=BLUE, s=40)
+        never = np.setdiff1d(np.arange(batches), numbers)
+        for number in never:
+            axis.axvspan(number - 0.5, number + 0.5, color="#DDDDDD", zorder=0)
+        axis.set(ylabel="epoch", xlim=(-1, batches), ylim=(len(numbers) - 0.5, -0.5))
+        axis.set_yticks(range(len(numbers)), range(1, len(numbers) + 1))
+        axis.set_title(f"{title}: grey batches are never trained on" if len(never) else title, fontsize=13)
+    axes[-1].set_xlabel("number of the batch")
+    counted = (f"{title} {len(np.unique(numbers))} of {batches}" for title, numbers in runs.items())
+    return DescribedFigure(figure, f"Different batches trained on: {', '.join(counted)}")
 
 
 def plot_values(parts: Sequence[np.ndarray], names: Sequence[str]) -> DescribedFigure:

@@ -153,6 +153,7 @@ def test_save_stores_what_was_measured_only_when_all_notebooks_ran(tmp_path, mon
     assert guide.read_text(encoding="utf-8").count("| 7 s | 2.0 GB |") == len(tool.NOTEBOOKS)
 
 
-def test_the_lines_that_tell_why_a_prediction_is_black_print_what_the_page_says():
-    done = doctest.testfile(str(ROOT / "docs" / "all_black.md"), module_relative=False)
+@pytest.mark.parametrize("page", ["all_black", "traps"])
+def test_the_lines_of_a_page_print_what_it_says(page):
+    done = doctest.testfile(str(ROOT / "docs" / f"{page}.md"), module_relative=False)
     assert done.attempted > 15 and not done.failed

@@ -163,14 +163,23 @@ def test_fewer_steps_than_batches_with_workers_never_reach_most(watch, batches, 
     assert set(seen) == set(range(different))
 
 
-def test_a_window_that_moves_reaches_all(watch):
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_window_that_moves_at_the_end_of_an_epoch_that_has_begun_reaches_all(watch, workers):
     class Window(Diary):
-        def on_epoch_end(self):
-            super().on_epoch_end()
-            self.first = (self.first + self.batches) % 40
+        begun = False
 
-    watch(Window(10, workers=4), epochs=5)
-    assert seen == [*range(10, 40), *range(20)]
+        def on_epoch_begin(self):
+            self.begun = True
+
+        def on_epoch_end(self):
+            if self.begun:
+                self.first = (self.first + self.batches) % 40
+            self.begun = False
+
+    watch(Window(10, workers=workers), epochs=5)
+    assert seen == [*range(40), *range(10)]
+    watch(Diary(1, first=99), validation_data=Window(10, workers=workers), epochs=5)
+    assert [number for number in seen if number != 99] == [*range(40), *range(10)]
 
 
 class Gap(Diary):

@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import warnings
+from collections import namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from segfeed import DataGenerator, iou_per_class, lesson_plots, plots
 
+Call = namedtuple("Call", "what thread start end")
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 OBJECT = np.zeros((12, 16), np.uint8)
 OBJECT[2:9, 3:12] = 255
@@ -412,3 +414,28 @@ def test_feature_maps_are_told_by_their_size():
     maps = [np.zeros((8, 8, 8)), np.ones((4, 4, 16))]
     drawn = lesson_plots.plot_feature_maps(np.zeros((8, 8, 3)), maps, ["first", "second"])
     assert drawn.text == "6 of the channels of each layer: first 8×8, second 4×4" and len(drawn.figure.axes) == 14
+
+
+def test_a_timeline_shows_each_batch_where_it_was_made_and_trained_on():
+    made = [Call(0, "w1", 0.0, 1.0), Call(1, "w2", 0.0, 1.5), Call(2, "w1", 1.0, 2.0), Call("end", "MainThread", 9, 9)]
+    trained = [Call(number, "any", start, start + 0.5) for number, start in enumerate((1.0, 3.0, 4.0))]
+    drawn = lesson_plots.plot_timeline({"both": (made, trained), "one": (made[:1], trained[:1])})
+    assert drawn.text == "both: 2 at once, 4.5 s in all; one: 1 at once, 1.5 s in all"
+    axis = drawn.figure.axes[0]
+    boxes = {(round(box.get_y() + 0.45), box.get_x(), round(box.get_width(), 6)) for box in axis.patches}
+    assert {row: [box for box in sorted(boxes) if box[0] == row] for row in range(4)} == {
+        0: [(0, 0.0, 1.0), (0, 1.0, 1.0)],
+        1: [(1, 0.0, 1.5)],
+        2: [(2, 1.5, 0.5), (2, 2.0, 1.0), (2, 3.0, 1.0)],  # one lies ready, then two, then one
+        3: [(3, 1.0, 0.5), (3, 3.0, 0.5), (3, 4.0, 0.5)],
+    }
+    assert [text.get_text() for text in axis.texts] == ["0", "1", "2", "1", "2", "1", "0", "1", "2"]
+
+
+def test_what_was_never_trained_on_is_grey():
+    numbers = np.array([[0, 1], [1, 3]])
+    drawn = lesson_plots.plot_reached({"few": numbers, "all": np.arange(6).reshape(3, 2)}, batches=6)
+    assert drawn.text == "Different batches trained on: few 3 of 6, all 6 of 6"
+    few, whole = drawn.figure.axes
+    assert [patch.get_x() for patch in few.patches] == [1.5, 3.5, 4.5] and not whole.patches
+    assert few.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [1, 1], [3, 1]]

@@ -273,20 +273,31 @@ WRONG = [
     (3, 1, "def reached(batches, steps, queue): return batches", "should be 21, yours is 40"),
     (3, 1, "def reached(batches, steps, queue): return steps", "Count what lies ready"),
     (3, 1, "def reached(batches, steps, queue): return steps + queue + 1", "no more"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
-    (3, 2, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, self.epoch]", "lacks the index"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, index]", "lacks the epoch"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
-    (3, 2, "NOISE normal(size=(2, 8, 8, 1)) [self.seed + self.epoch, index]", "do not add"),
+    (3, 2, "WINDOW super().on_epoch_end(); self.begun = False", "self.first does not move"),
+    (3, 2, "WINDOW self.first = (self.first + self.batches) % 40", "both begin with that of super()"),
+    (3, 2, "WINDOW super().on_epoch_end(); self.first = (self.first + 10) % 40", "begins at batch 10"),
+    (3, 2, "WINDOW super().on_epoch_end(); self.first += self.begun * 10", "the remainder, % 40"),
     (
         3,
         2,
+        "WINDOW super().on_epoch_end(); self.first = (self.first + self.begun * 10) % 39",
+        "Epoch 5 begins at batch 1",
+    ),
+    (3, 2, "WINDOW super().on_epoch_end(); self.first = (self.first + self.begun * 10) % 40", "twice in an epoch"),
+    (3, 3, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
+    (3, 3, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
+    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, self.epoch]", "lacks the index"),
+    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, index]", "lacks the epoch"),
+    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
+    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
+    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.seed + self.epoch, index]", "do not add"),
+    (
+        3,
+        3,
         "FILLED np.full((2, 8, 8, 1), 100 * self.seed + 10 * self.epoch + index)",
         "All values of a batch are equal",
     ),
-    (3, 2, "FILLED np.random.seed([self.seed, self.epoch, index]) or np.random.normal(size=(2, 8, 8, 1))", "all share"),
+    (3, 3, "FILLED np.random.seed([self.seed, self.epoch, index]) or np.random.normal(size=(2, 8, 8, 1))", "all share"),
     (4, 0, "def waiting(ready_ms, real_ms): return ready_ms / real_ms", "share of the model's own work"),
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms - ready_ms", "milliseconds"),
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms / ready_ms - 1", "whole step"),
@@ -394,6 +405,12 @@ def written(source):
         )
     if source.startswith("MIX"):
         source = f"class Shuffled(Guarded):\n    epoch = -1\n    {MIX}{source[4:]}"
+    if source.startswith("WINDOW"):
+        source = (
+            "class Window(Diary):\n    begun = False\n\n    def on_epoch_begin(self):\n"
+            "        super().on_epoch_begin()\n        self.begun = True\n\n    def on_epoch_end(self):\n"
+            f"        {source[7:]}"
+        )
     if source.startswith("GREY"):
         source = (
             "class GreySequence(CoinSequence):\n    def __getitem__(self, index):\n"

@@ -81,7 +81,68 @@ def judge(reached):
         return "Right in all four cases."
 
 
-# %% 3. Noise that can be repeated
+# %% 3. A window that moves
+# %% Hint 1
+# `on_epoch_end` moves `self.first` on by `self.batches`, but only if an epoch has begun. The end of the look ahead, and
+# the first of the two ends in a validation, must not move it.
+# %% Hint 2
+# `if self.begun:` set `self.first` to `(self.first + self.batches) % 40`. Then, in any case, set `self.begun` to False.
+# %% Stub
+class Window(Diary):
+    begun = False
+
+    def on_epoch_begin(self):
+        super().on_epoch_begin()
+        self.begun = True
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        ...
+
+
+# %% Solution
+class Window(Diary):
+    begun = False
+
+    def on_epoch_begin(self):
+        super().on_epoch_begin()
+        self.begun = True
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        if self.begun:
+            self.first = (self.first + self.batches) % 40
+        self.begun = False
+
+
+# %% Check
+def judge(Window):
+    window = watch(Window(10, workers=4), epochs=6)
+    given, right = whats(seen), [*range(40), *range(20)]
+    watch(Diary(1), validation_data=Window(10), epochs=6)
+    validated = np.reshape(whats(seen), (6, 11))[:, 1:].ravel().tolist()
+    if whats(window.calls).count("end") != 7 or whats(window.calls).count("begin") != 6:
+        return "The diary lacks calls: on_epoch_begin and on_epoch_end both begin with that of super()."
+    elif given == 6 * list(range(10)):
+        return "Each epoch brings batches 0 to 9 again: self.first does not move."
+    elif given[:10] == list(range(10, 20)):
+        return "The first epoch begins at batch 10, because the end of the look ahead moved the window. Ask self.begun."
+    elif max(given) >= 40:
+        return f"Batch {max(given)} was asked for. There are 40, from 0 to 39: the remainder, % 40, begins again at 0."
+    elif given != right:
+        wrong = next(
+            epoch
+            for epoch in range(6)
+            if given[10 * epoch :][:10] != right[10 * epoch :][:10]
+        )
+        return f"Epoch {wrong + 1} begins at batch {given[10 * wrong]}. It should begin at {right[10 * wrong]}."
+    elif validated != right:
+        return "As validation data it moves twice in an epoch: set self.begun to False when an epoch has ended."
+    else:
+        return "Right: each epoch brings the next ten, in training and in validation."
+
+
+# %% 4. Noise that can be repeated
 # %% Hint 1
 # Make a random generator in each call, and let its key say which batch of which epoch and seed this is. Nothing may be
 # remembered from the call before.
