@@ -125,13 +125,14 @@ def _check_colours(colours: Mapping, names: int, ignore: int | None) -> None:
     if not isinstance(colours, Mapping):
         raise ValueError(f"colours is {colours!r}: give a table of (red, green, blue) to class index.")
     for colour in colours:
-        if not isinstance(colour, tuple) or len(colour) != 3 or not all(value in BYTES for value in colour):
-            raise ValueError(f"colours holds {colour!r}: a colour is (red, green, blue), each of 0 to 255.")
+        whole = isinstance(colour, tuple) and all(isinstance(value, int | np.integer) for value in colour)
+        if not whole or len(colour) != 3 or not all(value in BYTES for value in colour):
+            raise ValueError(f"colours holds {colour!r}: a colour is (red, green, blue), whole numbers of 0 to 255.")
     wrong = [item for item in colours.items() if not (item[1] in range(names) or item[1] == ignore is not None)]
     if wrong or not colours:
         raise ValueError(
             f"colours gives {wrong or 'no class'}: class indices are 0 to {names - 1}, or ignore. "
-            f"For more classes give n_classes."
+            f"For more classes give n_classes (--classes)."
         )
 
 

@@ -79,6 +79,7 @@ def balanced_weights(generator: DataGenerator) -> list[float]:
     if not counts.all():
         raise ValueError(
             f"classes without a pixel in this set: {first_names(np.flatnonzero(counts == 0).astype(str).tolist())}. "
-            f"Add images that show them, or weigh no classes (without --balanced)."
+            f"Add images that show them, give a larger size if they vanish when resized (segfeed audit --size says "
+            f"so), or weigh no classes (without --balanced)."
         )
     return (counts.sum() / (len(counts) * counts)).tolist()

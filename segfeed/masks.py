@@ -105,6 +105,12 @@ def one_value_a_pixel(path: str | Path, mask: np.ndarray) -> np.ndarray:
                 "mask in colour",
             )
         mask = mask[..., 0]
+    if mask.dtype.kind == "f" and (unknown := np.count_nonzero(~np.isfinite(mask))):
+        raise DataError(
+            f"{path}: {unknown} pixels are NaN or infinite, expected whole numbers 0–255. Give those pixels a value, "
+            f"such as 255 for void, and save the mask with 8 bits.",
+            "mask not of 8 bits",
+        )
     if mask.dtype != np.uint8 and (mask != mask.astype(np.uint8)).any():
         found = f"{mask.dtype} values from {mask.min()} to {mask.max()}"
         raise DataError(

@@ -41,8 +41,10 @@ def iou_per_class(model: keras.Model, generator: DataGenerator, names: Sequence[
 def make_iou(n_classes: int) -> keras.metrics.Metric:
     """Keras' IoU of the object, or the mean over several classes, for `compile(weighted_metrics=...)`.
 
-    It counts in float32: as integers, sample weights would be cut to whole numbers.
+    It counts in float64, where the backend has it: as integers, sample weights would be cut to whole numbers, and
+    float32 stops at 2^24 pixels of a class in a batch.
     """
+    dtype = "float64" if keras.backend.backend() == "tensorflow" else "float32"
     if n_classes == 1:
-        return keras.metrics.BinaryIoU([1], name="iou", dtype="float32")
-    return keras.metrics.OneHotMeanIoU(n_classes, name="iou", dtype="float32")
+        return keras.metrics.BinaryIoU([1], name="iou", dtype=dtype)
+    return keras.metrics.OneHotMeanIoU(n_classes, name="iou", dtype=dtype)

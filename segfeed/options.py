@@ -24,15 +24,15 @@ PRESETS: dict[str | None, dict[str, Any]] = {  # a value, or a function of the o
         "backbone": "small",
         "encoder_weights": lambda given: "none" if given.backbone == "small" else "imagenet",
         "warm_up": lambda given: 0 if given.encoder_weights == "none" else 2,
-        "augment": lambda given: ("flips", "turns") if given.crop or given.size[0] == given.size[1] else ("flips",),
+        "augment": lambda given: ("flips", "turns") if given.size[0] == given.size[1] else ("flips",),
         "validation": lambda given: None if given.split else 0.2,
-        "batch": lambda given: min(8, max(1, 2**19 // (given.crop**2 if given.crop else math.prod(given.size)))),
+        "batch": lambda given: min(8, max(1, 2**19 // math.prod(given.size))),
         "learning_rate": 1e-3,
         "decay": 0.0,
     },
     "article": {
         "backbone": "resnet34",
-        "encoder_weights": "imagenet",
+        "encoder_weights": lambda given: "none" if given.backbone == "small" else "imagenet",
         "warm_up": 0,
         "augment": (),
         "validation": lambda given: None if given.split else 69,
@@ -45,6 +45,7 @@ PRESETS: dict[str | None, dict[str, Any]] = {  # a value, or a function of the o
 
 def fill_settings(arguments: argparse.Namespace) -> None:
     """Give each setting of `segfeed train` that was not given the value of its preset."""
+    arguments.size = arguments.size or ((arguments.crop, arguments.crop) if arguments.crop else (384, 384))
     for name, value in PRESETS[arguments.preset].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value(arguments) if callable(value) else value)
@@ -164,7 +165,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--encoder-weights", help="start of the encoder: imagenet, or none for random "
         "weights (default: imagenet, and none for small)")  # fmt: skip
     add("--warm-up", type=int, help="epochs in which an encoder with weights stays as it is (default: 2)")
-    add("--size", type=_size, default=(384, 384), help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 "
+    add("--size", type=_size, help="side, or HEIGHTxWIDTH, in pixels: multiples of 32 "
         "(default: 384)")  # fmt: skip
     add("--crop", type=_side, help="train on squares of this side, not resized; for pictures far above --size")
     _add_classes(parser)

@@ -155,13 +155,13 @@ def plot_learning_curve(scores: Sequence[tuple[int, float]]) -> DescribedFigure:
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_ylim(min(iou.min() for iou in drawn) - 0.05, 1)
     axis.set_xlabel("training images", fontsize=LETTERS)
-    axis.set_ylabel("IoU on the validation", fontsize=LETTERS)
+    axis.set_ylabel("mean IoU of the objects", fontsize=LETTERS)
     axis.tick_params(labelsize=LETTERS)
     axis.legend(fontsize=LETTERS, loc="lower right")
     axis.set_title("more images, better masks?")
     parts = [f"{size} images {mean:.3f} ({iou.min():.3f}–{iou.max():.3f})"
              for size, mean, iou in zip(sizes, means, drawn, strict=True)]  # fmt: skip
-    text = f"Mean IoU on the validation, and its range: {', '.join(parts)}"
+    text = f"Mean IoU on the validation, of all classes but ground, and its range: {', '.join(parts)}"
     if len(sizes) > 1:
         spread = np.ptp(drawn[-1])
         text += f". From {sizes[-2]} to {sizes[-1]} images it grows by {means[-1] - means[-2]:+.3f}, "

@@ -30,8 +30,8 @@ def iou_and_baseline(pixels: np.ndarray) -> np.ndarray:
 def class_scores(counts: Counts, intervals: np.ndarray) -> list[dict[str, Any]]:
     """The scores of each class over the whole set, for run.json; `intervals` as `iou_intervals` returns them.
 
-    A class without a pixel scores 0. What cannot be said is None: an interval, and the boundary of a class that has
-    none.
+    "true_pixels" are those of the masks, "found_pixels" those of the model. A class without a pixel scores 0. What
+    cannot be said is None: an interval, and the boundary of a class that has none.
     """
     true, found, hit = total = counts.pixels.sum(axis=0)
     iou, baseline = iou_and_baseline(total)
@@ -49,7 +49,10 @@ def class_scores(counts: Counts, intervals: np.ndarray) -> list[dict[str, Any]]:
     }
     rows = [{name: float(np.nan_to_num(values[k])) for name, values in columns.items()} for k in range(len(true))]
     return [
-        row | {"boundary_f": _known(boundary[k]), "iou_interval": _interval(intervals[k])} for k, row in enumerate(rows)
+        row
+        | {"boundary_f": _known(boundary[k]), "iou_interval": _interval(intervals[k])}
+        | {"true_pixels": int(true[k]), "found_pixels": int(found[k])}
+        for k, row in enumerate(rows)
     ]
 
 

@@ -352,3 +352,15 @@ def test_an_augmentation_that_blends_masks_is_named(world, augment, words):
 def test_an_argument_outside_its_range_is_named(world, options, words):
     with pytest.raises(ValueError, match=words):
         make(world, **options)
+
+
+def test_iou_counts_more_pixels_than_float32_can_tell_apart():
+    from segfeed.metrics import make_iou
+
+    metric = make_iou(2)
+    truth = np.zeros((20, 1024, 1024, 2), np.uint8)
+    truth[..., 1] = 1
+    found = truth[..., ::-1].copy()
+    found[:18] = truth[:18]  # 18 of 20 pictures, 18,874,368 pixels: float32 stops at 16,777,216
+    metric.update_state(truth, found)
+    assert float(metric.result()) == pytest.approx(0.9 / 2)  # class 0 is never right

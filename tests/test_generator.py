@@ -872,6 +872,7 @@ BAD_ARGUMENTS = {
     "preprocess by name": ({"preprocess": "resnet34"}, "preprocess is 'resnet34': give a function"),
     "colours without classes": ({"colours": [(0, 0, 0)]}, "colours is [(0, 0, 0)]: give a table of (red, green, blue)"),
     "a colour's name": ({"colours": {"red": 1}}, "colours holds 'red': a colour is (red, green, blue)"),
+    "a colour of floats": ({"colours": {(0.0, 0.0, 0.0): 1}}, "(0.0, 0.0, 0.0): a colour is (red, green, blue), whole"),
     "a grey": ({"colours": {7: 1}}, "colours holds 7: a colour is (red, green, blue)"),
     "half a colour": ({"colours": {(0, 0, 0.5): 1}}, "colours holds (0, 0, 0.5): a colour is (red, green, blue)"),
     "half a class": ({"colours": {(0, 0, 0): 0.5}}, "colours gives [((0, 0, 0), 0.5)]: class indices are 0 to 1"),

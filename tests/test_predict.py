@@ -1,5 +1,6 @@
 """A model used on a new image: it gets what it was trained on, whether it scales images itself or not."""
 
+import re
 from types import SimpleNamespace
 
 import keras
@@ -105,3 +106,19 @@ def test_a_module_and_a_function_have_no_common_name():
     import segfeed.inference.program
 
     assert callable(segfeed.predict) and segfeed.predict is predict
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tile": 32, "overlap": -1}, "overlap is -1: give a share of a tile's side, 0 to 0.9."),
+        ({"tile": 32, "overlap": 1.0}, "overlap is 1.0"),
+        ({"tile": 32, "overlap": float("nan")}, "overlap is nan"),
+        ({"tile": 0}, "tile is 0: give a side in pixels"),
+        ({"tile": -32}, "tile is -32: give a whole number"),
+        ({"tile": 32.0}, "tile is 32.0: give a whole number"),
+    ],
+)
+def test_tiles_outside_their_range_are_named(given, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        predict(first(keras.layers.Identity()), np.zeros((40, 50, 3), np.uint8), **given)

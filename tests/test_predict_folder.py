@@ -34,6 +34,7 @@ from segfeed.inference.pictures import LargePicture, SmallPicture  # noqa: E402
 from segfeed.inference.png import NpzWriter, PngWriter  # noqa: E402
 from segfeed.inference.results import Category, Options, Result, classes_of  # noqa: E402
 from segfeed.inference.strips import PartedTiff  # noqa: E402
+from segfeed.masks import read_mask  # noqa: E402
 
 BYTES = "\udcb5\udcbf" if sys.platform == "linux" else ""  # in a name, two bytes that are no UTF-8
 COIN = [Category("background", (0, 0, 0)), Category("coin, round", (230, 159, 0))]
@@ -414,18 +415,58 @@ def test_pictures_in_shards_are_predicted(photos, predict, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
-@pytest.mark.parametrize("colours", [[(0, 0, 0), (128, 128, 128), (9, 9, 9)], [(255, 255, 255), (1, 2, 3), (2, 2, 2)]])
-def test_the_table_beside_the_masks_can_be_read_whatever_the_colours(colours, tmp_path):
+@pytest.mark.parametrize(
+    "colours",
+    [
+        [(0, 0, 0), (128, 128, 128), (255, 255, 255)],
+        [(255, 255, 255), (1, 2, 3), (2, 2, 2)],
+        [(9, 8, 7), (1,) * 3, (0,) * 3],
+    ],
+)
+def test_masks_and_the_table_beside_them_can_be_read_whatever_the_colours(photos, predict, tmp_path, colours):
     categories = [Category(name, colour) for name, colour in zip(("ground", "동전", "a,b"), colours, strict=True)]
-    with Output(tmp_path / "out", {}) as output:
-        (tmp_path / "out" / "masks").mkdir()
-        output.write_classes(categories)
-        table = read_classes_table(path := tmp_path / "out" / "masks" / "classes.csv")
-        assert table.names == {0: "background", 1: "동전", 2: "a,b"}
-        assert colours[1] != (1, 2, 3) or table.rows[1].colour == "#010203"
+    run, out = write_run(tmp_path / "run", three_classes(), categories), tmp_path / "out"
+    stripes(photos / "0.png")
+    assert predict(runs=run)[0] == 0
+    table = read_classes_table(path := out / "masks" / "classes.csv")
+    assert table.names == {0: "background", 1: "동전", 2: "a,b"}
+    assert colours[1] != (1, 2, 3) or table.rows[1].colour == "#010203"
+    palette = np.array(Image.open(out / "masks" / "0.png").getpalette()[:9]).reshape(3, 3)
+    assert [row.colour for row in table.rows] == ["#{:02X}{:02X}{:02X}".format(*colour) for colour in palette]
+    assert np.unique(read_mask(out / "masks" / "0.png")).tolist() == [0, 1, 2]
+    with Output(out, json.loads((out / "predict.json").read_text(encoding="utf-8"))) as output:
         path.write_text("mine")
         output.write_classes(categories)
         assert path.read_text() == "mine"
+
+
+def three_classes():
+    """A model that finds class 1 where red is, and class 2 where green is."""
+    import keras
+
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    scores = keras.layers.Conv2D(3, 1, activation="softmax")
+    model = keras.Model(images, scores(keras.layers.Rescaling(1 / 255)(images)))
+    kernel = np.zeros((1, 1, 3, 3), np.float32)
+    kernel[0, 0, 0, 1] = kernel[0, 0, 1, 2] = 20
+    scores.set_weights([kernel, np.array([10, 0, 0], np.float32)])
+    return model
+
+
+def stripes(path):
+    """A picture with red beside green, on black."""
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[:, 20:40, 0], image[:, 40:60, 1] = 255, 255
+    Image.fromarray(image).save(path)
+
+
+@pytest.mark.parametrize("side", [1e-4, 0.05, 3.0])
+def test_areas_have_six_digits_however_small_a_pixel_is(photos, predict, tmp_path, side):
+    assert predict("--pixel-size", str(side))[0] == 0
+    rows = rows_of(tmp_path / "out" / "objects.csv")
+    assert rows
+    for row in rows:
+        assert float(row["area_mm2"]) == pytest.approx(int(row["area_px"]) * side**2, rel=1e-5)
 
 
 def test_names_may_be_odd_and_files_broken(photos, predict, tmp_path):
@@ -644,18 +685,8 @@ def test_views_of_a_model_that_looks_to_one_side_are_averaged():
 
 
 def test_three_classes(photos, predict, tmp_path):
-    import keras
-
-    images = keras.Input((32, 32, 3), dtype="uint8")
-    scores = keras.layers.Conv2D(3, 1, activation="softmax")
-    model = keras.Model(images, scores(keras.layers.Rescaling(1 / 255)(images)))
-    kernel = np.zeros((1, 1, 3, 3), np.float32)
-    kernel[0, 0, 0, 1] = kernel[0, 0, 1, 2] = 20
-    scores.set_weights([kernel, np.array([10, 0, 0], np.float32)])
-    run = write_run(tmp_path / "run", model, THREE)
-    image = np.zeros((60, 80, 3), np.uint8)
-    image[:, 20:40, 0], image[:, 40:60, 1] = 255, 255  # leaf beside stem
-    Image.fromarray(image).save(photos / "0.png")
+    run = write_run(tmp_path / "run", three_classes(), THREE)
+    stripes(photos / "0.png")  # leaf beside stem
     assert predict("--probabilities", runs=run)[0] == 0
     out = tmp_path / "out"
     mask = Image.open(out / "masks" / "0.png")
@@ -794,7 +825,7 @@ def test_an_earlier_run_without_preprocessing_gets_fractions(photos, predict, tm
     assert predict(runs=folder)[0] == 0 and predict("--tile", "40", runs=folder, out=tmp_path / "tiles")[0] == 0
     colours = [[220, 20, 60, 1], [1, 2, 3, 0], [9, 9, 9, 2]]
     three = load_run(write_old_run(tmp_path / "three", float_model(3), colours=colours))
-    assert [one.colour for one in three.categories] == [(1, 2, 3), (220, 20, 60), (9, 9, 9)]
+    assert [one.colour for one in three.categories] == [(1, 2, 3), (220, 20, 60), (0xE6, 0x9F, 0)]  # no grey
     wrong = write_old_run(tmp_path / "wrong", float_model(4))
     content = json.loads((wrong / "run.json").read_text())
     del content["scores"]["class 3"]

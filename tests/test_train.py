@@ -46,6 +46,7 @@ from segfeed.split.tables import read_split_file
 from segfeed.train import callbacks, evaluate, run
 from segfeed.train.checkpoint import RunCheckpoint
 from segfeed.train.data import make_data
+from segfeed.train.learning_curve import _mean_iou
 from segfeed.train.options import check_options
 from utils import ROOT, SAMPLE
 
@@ -1162,7 +1163,8 @@ def test_arguments_out_of_range_are_named(photos, tmp_path, capsys):
     assert small == "--backbone small has no ImageNet weights: leave --encoder-weights out."
     assert changed("--warm-up", -1) == "--warm-up is -1: give at least 0."
     assert changed("--warm-up", 2) == "--warm-up is for an encoder that has learned already (imagenet): leave it out."
-    said = changed("--size", 384, "--crop", 32, "--classes", 256)
+    assert changed("--size", 384, "--crop", 64).startswith("--size is 384x384 and --crop 64")
+    said = changed("--crop", 32, "--classes", 256)
     assert said.startswith("--crop needs a mask value for void, and 256 classes leave none")
     assert changed("--validation", 69) == (
         "69 validation images are more than half of the 12 images: give --validation 0.2, a fifth of them, "
@@ -1308,6 +1310,8 @@ USUAL |= {"validation": 0.2, "encoder_weights": "none", "warm_up": 0, "augment":
     ("--preset article", ARTICLE),
     ("--batch 8 --preset article --augment", ARTICLE | {"batch": 8, "augment": ("flips", "turns")}),
     ("--preset article --split s.csv", ARTICLE | {"validation": None}),
+    ("--preset article --backbone small", ARTICLE | {"backbone": "small", "encoder_weights": "none"}),
+    ("--crop 64", USUAL | {"size": (64, 64), "batch": 8}),
 ])  # fmt: skip
 def test_a_setting_that_is_not_given_is_that_of_the_preset(words, settings):
     given = make_parser().parse_args(["train", "--images", "i", "--masks", "m", *words.split()])
@@ -1344,7 +1348,34 @@ def test_a_learning_curve_says_what_more_images_bring_and_goes_on(photos, tmp_pa
     shutil.rmtree(tmp_path / "curve" / "4-2")
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert said.count("nothing to do") == 5 and said.count("Best epoch: 1 of 1") == 1
+    assert said.count("nothing to do") == 5 and said.count("Best epoch: 1 of 1") == 1 and "--overwrite" not in said
+    curve = tmp_path / "curve"
+    given = f"its runs do not fit. Give another --output, or delete {curve}."
+    assert stopped(command(photos, curve, 1, "--learning-curve", "2,3"), capsys).endswith(given)
+    given = f"--learning-rate was 0.001 and is 0.1. Give another --output, or delete {curve}."
+    other = command(photos, curve, 1, "--learning-curve", "2,4", "--learning-rate", "0.1")
+    assert stopped(other, capsys).endswith(given)
+
+
+def test_a_learning_curve_counts_a_class_that_fills_pictures_and_was_missed(tmp_path):
+    none = {"boundary_f": None, "iou": 0.0}
+    for pixels, mean in (((5, 0), 0.2), ((0, 5), 0.2), ((0, 0), 0.4)):
+        rows = [none | {"true_pixels": 9, "found_pixels": 9, "iou": 0.9}]
+        rows += [none | {"true_pixels": 9, "found_pixels": 9, "iou": 0.4}]
+        rows += [none | dict(zip(("true_pixels", "found_pixels"), pixels, strict=True))]
+        content = {"scores": dict(zip("abc", rows, strict=True))}
+        (tmp_path / "run.json").write_text(json.dumps(content), encoding="utf-8")
+        assert _mean_iou(tmp_path) == pytest.approx(mean)
+
+
+def test_a_learning_curve_in_an_empty_folder_is_audited_too(tmp_path, capsys):
+    photos = write_photos(tmp_path / "photos", 6)
+    first = min((photos / "masks").iterdir())
+    first.write_bytes(first.read_bytes()[:60])
+    (tmp_path / "curve").mkdir()
+    for _ in range(2):
+        said = stopped(command(photos, tmp_path / "curve", 1, "--learning-curve", "2"), capsys)
+        assert "Repair these files first" in said and not any((tmp_path / "curve").iterdir())
 
 
 def test_a_learning_curve_that_cannot_be_drawn_is_refused(photos, whole, tmp_path, monkeypatch, capsys):

@@ -303,36 +303,53 @@ WRONG = [
     (4, 0, "def waiting(ready_ms, real_ms): return real_ms / ready_ms - 1", "whole step"),
     (4, 0, "def waiting(ready_ms, real_ms): return 1 - ready_ms / real_ms", "Less than no waiting"),
     (4, 0, "def waiting(ready_ms, real_ms): return 100 * (1 - ready_ms / real_ms)", "no percent"),
+    (4, 1, "BYTE image_out, mask_out = resize((image, mask))", "written into image_out"),
+    (4, 1, "BYTE image_out[...] = resize_image(image, self.size)", "written into mask_out"),
+    (4, 1, "BYTE image_out[...] = resize_image(image, self.size) / 255; mask_out[...] = 0", "up to 1. Do not divide"),
+    (4, 1, "BYTE image_out[...] = image[:128, :128]; mask_out[...] = 0", "resized with resize_image"),
     (
         4,
         1,
+        "BYTE image_out[...] = resize_image(image, self.size); mask_out[...] = resize_mask(mask, self.size)",
+        "holds 255",
+    ),
+    (4, 1, "BYTE image_out[...] = resize_image(image, self.size); mask_out[...] = 0", "and then encoded"),
+    (4, 2, "CACHE image_out[...] = 0", "not those of OneByte"),
+    (4, 2, "CACHE super().write(number, image_out, mask_out)", "holds the numbers []"),
+    (4, 2, "STORED image_out, mask_out", "Keep copies"),
+    (4, 2, "AGAIN super().write(number, image_out, mask_out)", "reads the files again"),
+    (4, 2, "AGAIN image_out, mask_out = self.cache[number]", "nothing was written"),
+    (4, 2, "AGAIN image_out[...] = self.cache[number][0]", "not those of the first time"),
+    (
+        4,
+        3,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[0] >= n * wanted[0])",
         "both",
     ),
     (
         4,
-        1,
+        3,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or photo[1] >= n * wanted[1])",
         "both",
     ),
     (
         4,
-        1,
+        3,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
         " all(a > n * b for a, b in zip(photo, wanted)))",
         "or none, will do",
     ),
-    (4, 1, "def shrink(photo, wanted): return min(a // b for a, b in zip(photo, wanted))", "Only 1, 2, 4 and 8"),
+    (4, 3, "def shrink(photo, wanted): return min(a // b for a, b in zip(photo, wanted))", "Only 1, 2, 4 and 8"),
     (
         4,
-        1,
+        3,
         "def shrink(photo, wanted): return max([n for n in (1, 2, 4, 8) if"
         " all(a >= n * b for a, b in zip(photo, wanted))], default=0)",
         "if none fits, it is 1",
     ),
     (
         4,
-        1,
+        3,
         "def shrink(photo, wanted): return max(n for n in (1, 2, 4, 8) if n == 1 or"
         " all(a >= n * b and a % n == 0 for a, b in zip(photo, wanted)))",
         "remainder",
@@ -410,6 +427,24 @@ def written(source):
             "class Window(Diary):\n    begun = False\n\n    def on_epoch_begin(self):\n"
             "        super().on_epoch_begin()\n        self.begun = True\n\n    def on_epoch_end(self):\n"
             f"        {source[7:]}"
+        )
+    if source.startswith("BYTE"):
+        source = (
+            "class OneByte(FastSequence):\n    def write(self, number, image_out, mask_out):\n"
+            f"        image, mask = read_pair(self.pairs[number])\n        {source[5:]}"
+        )
+    if source.startswith(("CACHE", "STORED", "AGAIN")):
+        kind, _, rest = source.partition(" ")
+        first = "super().write(number, image_out, mask_out); self.cache[number] = "
+        again = "image_out[...], mask_out[...] = self.cache[number]"
+        body = {
+            "CACHE": rest,
+            "STORED": f"if number in self.cache: {again}\n        else: {first}{rest}",
+            "AGAIN": f"if number in self.cache: {rest}\n        else: {first}image_out.copy(), mask_out.copy()",
+        }[kind]
+        source = (
+            "class Cached(Ahead):\n    def __init__(self, **data):\n        super().__init__(**data)\n"
+            f"        self.cache = {{}}\n\n    def write(self, number, image_out, mask_out):\n        {body}"
         )
     if source.startswith("GREY"):
         source = (

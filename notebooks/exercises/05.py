@@ -41,7 +41,109 @@ def judge(waiting):
         return f"waiting{case} should be {cases[case]}, yours is {mine[case]:.2f}. {hint}".strip()
 
 
-# %% 2. How small may it be decoded?
+# %% 2. A row of one byte for each value
+# %% Hint 1
+# `read_pair(self.pairs[number])` gives image and mask. Resize them with `resize_image` and `resize_mask`, and turn the
+# mask into 0 and 1 with `encode_mask`.
+# %% Hint 2
+# `image_out = ...` would only give a name to another array. `image_out[...] = resize_image(image, self.size)` writes
+# into the array that exists.
+# %% Stub
+class OneByte(FastSequence):
+    def write(self, number, image_out, mask_out): ...
+
+
+# %% Solution
+class OneByte(FastSequence):
+    def write(self, number, image_out, mask_out):
+        image, mask = read_pair(self.pairs[number])
+        image_out[...] = resize_image(image, self.size)
+        mask_out[...] = encode_mask(resize_mask(mask, self.size))
+
+
+# %% Check
+def judge(OneByte):
+    sequence, expected = OneByte(**data), resize(read_pair(pairs[5]))
+    outs = [np.full(part.shape, 7, np.uint8) for part in expected]
+    sequence.write(5, *outs)
+    names = [("image_out", outs[0]), ("mask_out", outs[1])]
+    untouched = [name for name, out in names if np.all(out == 7)]
+    if untouched:
+        return f"Nothing was written into {untouched[0]}. {untouched[0]}[...] = writes into an array that exists."
+    elif outs[0].max() <= 1:
+        return f"The image holds numbers up to {outs[0].max()}. Do not divide by 255: the model will do it."
+    elif not np.array_equal(outs[0], expected[0]):
+        return "The image is not that of pair `number`, resized with resize_image."
+    elif outs[1].max() > 1:
+        return f"The mask holds {outs[1].max()}. encode_mask turns 255 into 1."
+    elif not np.array_equal(outs[1], expected[1]):
+        return "The mask is not that of pair `number`, resized with resize_mask and then encoded."
+    elif not same_as_yours(sequence):
+        return "Row 5 is right, and another row differs from that of your class."
+    else:
+        return "Right: the same pixels in a quarter of the bytes."
+
+
+# %% 3. A cache
+# %% Hint 1
+# Ask `if number not in self.cache:`. Only then call `super().write(number, image_out, mask_out)`, and keep what it wrote.
+# %% Hint 2
+# Keep `image_out.copy(), mask_out.copy()`: the arrays themselves will be used again for other batches. Otherwise write
+# `image_out[...], mask_out[...] = self.cache[number]`.
+# %% Stub
+class Cached(Ahead):
+    def __init__(self, **data):
+        super().__init__(**data)
+        self.cache = {}
+
+    def write(self, number, image_out, mask_out): ...
+
+
+# %% Solution
+class Cached(Ahead):
+    def __init__(self, **data):
+        super().__init__(**data)
+        self.cache = {}
+
+    def write(self, number, image_out, mask_out):
+        if number in self.cache:
+            image_out[...], mask_out[...] = self.cache[number]
+        else:
+            super().write(number, image_out, mask_out)
+            self.cache[number] = image_out.copy(), mask_out.copy()
+
+
+# %% Check
+def judge(Cached):
+    sequence, expected = Cached(**data), resize(read_pair(pairs[5]))
+    first, later = (
+        [np.full(part.shape, 7, np.uint8) for part in expected] for _ in range(2)
+    )
+    sequence.write(5, *first)
+    if not all(map(np.array_equal, first, expected)):
+        return "The first time, the rows are not those of OneByte. Let super().write(...) write them."
+    elif list(sequence.cache) != [5]:
+        return f"After pair 5 was written, the cache holds the numbers {list(sequence.cache)}. It should hold [5]."
+    for part in first:
+        part[...] = 9  # as augmentation would, or the next batch in the same memory
+    sequence.pairs = [None] * len(sequence.pairs)
+    try:
+        sequence.write(5, *later)
+    except Exception:
+        return (
+            "The second time, it reads the files again. Take the pair from self.cache."
+        )
+    if all(np.all(part == 7) for part in later):
+        return "The second time, nothing was written. image_out[...] = writes into an array that exists."
+    elif all(np.all(part == 9) for part in later):
+        return "A batch was changed, and the cache changed with it. Keep copies: image_out.copy()."
+    elif not all(map(np.array_equal, later, expected)):
+        return "The second time, the rows are not those of the first time."
+    else:
+        return "Right: each pair is decoded once."
+
+
+# %% 4. How small may it be decoded?
 # %% Hint 1
 # There are only four candidates, so try each of them. A candidate n fits if height *and* width of the photograph are
 # at least n times the wanted ones; this comparison knows no remainder.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segfeed.atomic import write_atomically, write_json
-from segfeed.classes import BACKGROUND, CLASSES_FILE, VOID_INDEX, ClassRow, ClassTable, colour_of, write_classes_table
+from segfeed.classes import BACKGROUND, CLASSES_FILE, VOID_INDEX, ClassRow, ClassTable, write_classes_table
 from segfeed.errors import CommandError, DataError, printable
 from segfeed.files import file_status, raw_bytes
 from segfeed.inference.objects import MeasuredObject
@@ -128,15 +128,13 @@ class Output:
                 os.replace(path, target)
 
     def write_classes(self, categories: Sequence[Category]) -> None:
-        """classes.csv beside the masks, as `segfeed masks` writes it, unless one is there.
-
-        A class in a grey that could be taken for another index gets a colour.
-        """
+        """classes.csv beside the masks, as `segfeed masks` writes it, unless one is there."""
         path = self.folder / FOLDERS["mask"] / CLASSES_FILE
         if path.exists() or not path.parent.is_dir() or len(categories) > VOID_INDEX:
             return
         names = [BACKGROUND, *(category.name for category in categories[1:])]
-        rows = [ClassRow(index, name, _no_grey(index, categories[index])) for index, name in enumerate(names)]
+        colours = ["#{:02X}{:02X}{:02X}".format(*category.colour) for category in categories]
+        rows = [ClassRow(index, *one) for index, one in enumerate(zip(names, colours, strict=True))]
         write_atomically(path, lambda part: write_classes_table(part, ClassTable(tuple(rows))))
 
     def write_tables(self, names: list[str], pixel_size: float | None) -> int:
@@ -154,7 +152,7 @@ class Output:
             for line in lines():
                 area = line["height"] * line["width"]
                 pairs = zip(line["objects_per_class"], line["pixels_per_class"][1:], strict=True)
-                numbers = [value for objects, pixels in pairs for value in (objects, round(pixels / area, 6))]
+                numbers = [value for objects, pixels in pairs for value in (objects, _rounded(pixels / area))]
                 yield [line["picture"], line["height"], line["width"], *numbers]
 
         def object_rows() -> Iterator[list[Any]]:
@@ -162,7 +160,7 @@ class Output:
             for line in lines():
                 for number, values in enumerate(line["objects"], 1):
                     one, count = MeasuredObject(*values), count + 1
-                    area = [one.area] if pixel_size is None else [one.area, round(one.area * pixel_size**2, 6)]
+                    area = [one.area] if pixel_size is None else [one.area, _rounded(one.area * pixel_size**2)]
                     centre = round(one.centre_x, 2), round(one.centre_y, 2)
                     box = one.left, one.top, one.right, one.bottom
                     name = names[one.category - 1]
@@ -204,6 +202,11 @@ def _check_folder(folder: Path, settings: dict[str, Any]) -> None:
         raise CommandError(f"{folder} holds predictions with other options: {'; '.join(different)}. Give a new folder.")
 
 
+def _rounded(value: float) -> float:
+    """To six digits, however small it is."""
+    return float(f"{value:.6g}")
+
+
 def file_stamp(path: Path) -> list[int]:
     status = file_status(os.fspath(path))
     return [status.st_size, status.st_mtime_ns]
@@ -229,9 +232,3 @@ def write_table(path: Path, head: list[str], rows: Iterable[Iterable[Any]]) -> N
             writer.writerows(rows)
 
     write_atomically(path, write)
-
-
-def _no_grey(index: int, category: Category) -> str:
-    if index and len({*category.colour}) == 1:
-        return colour_of(index)
-    return "#{:02X}{:02X}{:02X}".format(*(category.colour if index else (0, 0, 0)))

@@ -55,7 +55,7 @@ class Picture(Protocol):
         """(stop - start, width, 3)"""
 
     def resized(self, size: tuple[int, int]) -> np.ndarray:
-        """The whole picture as `resize_image` makes it, uint8 (height, width, 3)."""
+        """The whole picture, made small without aliasing, uint8 (height, width, 3)."""
 
 
 class SmallPicture:
@@ -101,7 +101,11 @@ class LargePicture:
         return self._latest[2]
 
     def resized(self, size: tuple[int, int]) -> np.ndarray:
-        """By the mean of the area that a pixel covers, as OpenCV's INTER_AREA."""
+        """By the mean of the area that a pixel covers, as OpenCV's INTER_AREA.
+
+        `resize_image` does so on sides that shrink 1.5 times or more. Of a picture this large, a side that shrinks less
+        is rare, and becomes a little less smooth than there.
+        """
         edges = np.arange(size[0] + 1) * self.height / size[0]
         total = np.zeros((size[0], size[1] * 3), np.float32)
         for start, stop in self.bands():

@@ -79,7 +79,11 @@ def _described(content: dict[str, Any]) -> About:
     rows = sorted(content["classes"], key=lambda row: row["index"])
     if [row["index"] for row in rows] != list(range(len(rows))) or len(rows) < 2:
         raise ValueError("the classes have not the indices 0, 1, …")
-    return (height, width), [Category(row["name"], rgb(row["colour"])) for row in rows], lambda: None
+    return (
+        (height, width),
+        [_category(index, row["name"], rgb(row["colour"])) for index, row in enumerate(rows)],
+        lambda: None,
+    )
 
 
 def _described_by_options(content: dict[str, Any]) -> About:
@@ -89,7 +93,8 @@ def _described_by_options(content: dict[str, Any]) -> About:
     colours = {index: rgb(colour_of(index)) for index in range(1, max(2, options["classes"]))}
     for *colour, index in reversed(options.get("colours") or []):
         colours[index] = tuple(colour)
-    categories = [Category(name, colours.get(index, (0, 0, 0))) for index, name in enumerate(content["scores"])]
+    named = enumerate(content["scores"])
+    categories = [_category(index, name, colours.get(index, (0, 0, 0))) for index, name in named]
 
     def preprocess() -> Callable[[np.ndarray], np.ndarray] | None:
         if options["encoder_weights"] == "none":
@@ -100,6 +105,13 @@ def _described_by_options(content: dict[str, Any]) -> About:
         return sm.get_preprocessing(options["backbone"])
 
     return (height, width), categories, preprocess
+
+
+def _category(index: int, name: str, colour: tuple[int, int, int]) -> Category:
+    """A class in its colour, but not in a grey: in a palette that could be taken for another index."""
+    if len({*colour}) == 1:
+        colour = rgb(colour_of(index)) if index else (0, 0, 0)
+    return Category(name, colour)
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

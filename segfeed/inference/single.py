@@ -9,7 +9,7 @@ import cv2
 import keras
 import numpy as np
 
-from segfeed.arguments import check_preprocessed
+from segfeed.arguments import check_preprocessed, whole_number
 from segfeed.inference.bands import Grid, TileSum, resized_bands
 from segfeed.inference.ensemble import Ensemble, Network
 from segfeed.inference.pictures import SmallPicture
@@ -44,7 +44,7 @@ def predict(
             uint8. For a model of one channel the image is made grey.
 
     Raises ValueError for an image of another form, for a model whose input has no fixed size (unless `tile` is given),
-    or other channels, and for tiles that the model cannot take.
+    or other channels, for tiles that the model cannot take, and for an overlap outside its range.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"the image is {image.dtype} {image.shape}: give uint8 (H, W, 3), as `read_image` returns it.")
@@ -53,6 +53,10 @@ def predict(
         size, tile, model = model.size, tile or model.crop, model.model
     else:
         size = model.input_shape[1:3]
+    if not 0 <= overlap <= 0.9:
+        raise ValueError(f"overlap is {overlap}: give a share of a tile's side, 0 to 0.9.")
+    if tile is not None and whole_number("tile", tile) < 1:
+        raise ValueError("tile is 0: give a side in pixels, at least 1, or None for the whole image.")
     channels = model.input_shape[-1]
     if (None in size and tile is None) or channels not in (1, 3):
         raise ValueError(f"the model's input is {model.input_shape}: expected (None, height, width, 1 or 3).")

@@ -58,14 +58,19 @@ def write_split_file(
     refuse_to_overwrite(Path(path))
     header = ("id", "part", "group") if groups else ("id", "part")
     rows = sorted((name, part, *([groups[name]] if groups else [])) for part, names in parts.items() for name in names)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     try:
-        data = text.getvalue().encode()
+        data = "".join(_line(row) for row in [header, *rows]).encode()
     except UnicodeEncodeError:
         name = next(name for name, *_ in rows if re.search("[\ud800-\udfff]", name))
         raise DataError(f"{name!r} is not a name in UTF-8. Rename the picture, and its mask.") from None
     write_atomically(Path(path), lambda part: part.write_bytes(data))
+
+
+def _line(row: Sequence[str]) -> str:
+    """A line of a CSV file; a name with a carriage return comes into quotes because that would end a line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue()[:-2] + "\n"
 
 
 def refuse_to_overwrite(path: Path) -> None:

@@ -99,13 +99,13 @@ class RunCheckpoint:
         """How far it has come, for those who train on."""
         return {key: self.content[key] for key in ("epochs", "step", "within_epoch", "callbacks", "finished")}
 
-    def message(self) -> str:
-        """What is saved on the disk, and how to go on."""
+    def message(self, may_end: bool = True) -> str:
+        """What is saved on the disk, and how to go on, or to end there if it may."""
         checkpoint = self.read(self.folder.parent)
         if checkpoint is None or not (place := place_of(checkpoint.content)):
             return "No epoch is saved yet; the same command begins again."
         epochs = checkpoint.content["epochs"]
-        scores = f", or with --epochs {epochs} scores the best" if epochs else ""
+        scores = f", or with --epochs {epochs} scores the best" if epochs and may_end else ""
         return f"{place.capitalize()} is saved; the same command goes on after it{scores}."
 
     def load(self, which: str = "last") -> keras.Model:

@@ -19,7 +19,7 @@ def rehearse(model: keras.Model, data: Data, arguments: argparse.Namespace) -> N
     few = min(timer.SKIPPED + timer.TIMED, len(data.train))
     model.fit(data.train, steps_per_epoch=few, shuffle=False, verbose=0, callbacks=[timer])
     if few <= timer.SKIPPED:
-        print(f"{few} steps are too few to be timed: give a smaller --batch.")
+        print(f"{few} steps are too few to be timed: that needs more images, or a smaller --batch.")
     print(f"Peak memory: {_peak_memory()}.\nThis was a dry run: nothing was written.")
 
 

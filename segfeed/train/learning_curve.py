@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from segfeed.atomic import write_atomically
+from segfeed.atomic import write_atomically, write_json
 from segfeed.errors import CommandError
 from segfeed.locks import lock_folder
 from segfeed.pairing import find_pairs
@@ -25,7 +25,7 @@ from segfeed.train.run import train
 
 DRAWS = 3  # of each number of images
 SCALED = "epochs", "warm_up", "patience", "lr_patience"  # what is counted in epochs
-MADE_HERE = re.compile(r"\d+-\d+(\.csv)?|learning_curve\.(csv|png)|\..*")
+MADE_HERE = re.compile(r"\d+-\d+(\.csv)?|learning_curve\.(csv|png|json)|\..*")
 
 
 def train_on_parts(arguments: argparse.Namespace, command: str) -> None:
@@ -50,11 +50,14 @@ def train_on_parts(arguments: argparse.Namespace, command: str) -> None:
             f"--learning-curve asks for {sizes[-1]} training images, and there are {len(train_ids)}: "
             f"give numbers up to {len(train_ids)}."
         )
-    if not output.exists():
+    _refuse_other_sizes(output, sizes)
+    begun = output / "learning_curve.json"
+    if not begun.exists():
         audit_or_stop(arguments, lambda: None)
     rows = []
     with lock_folder(output):
         output.mkdir(parents=True, exist_ok=True)
+        write_json(begun, {"images": sizes})
         for size, few in zip(sizes, steps, strict=True):
             longer = max(1, round(steps[-1] / few))
             for seed in range(arguments.seed, arguments.seed + DRAWS):
@@ -67,7 +70,7 @@ def train_on_parts(arguments: argparse.Namespace, command: str) -> None:
                 write_split_file(table, parts, named if groups else None)
                 changes = {"learning_curve": None, "split": table, "validation": None, "output": run, "seed": seed}
                 changes |= {name: longer * getattr(arguments, name) for name in SCALED}
-                train(argparse.Namespace(**vars(arguments) | changes), command, audited=True)
+                train(argparse.Namespace(**vars(arguments) | changes), command, curve=output)
                 rows.append((size, seed, _mean_iou(run)))
                 keras.utils.clear_session()
                 gc.collect()
@@ -96,10 +99,19 @@ def _refuse_what_cannot_be(arguments: argparse.Namespace) -> None:
         )
 
 
+def _refuse_other_sizes(output: Path, sizes: list[int]) -> None:
+    path = output / "learning_curve.json"
+    if path.is_file() and (old := json.loads(path.read_text(encoding="utf-8"))["images"]) != sizes:
+        raise CommandError(
+            f"{output} holds a curve of {','.join(map(str, old))} images. How many epochs a part gets depends on the "
+            f"largest part, so its runs do not fit. Give another --output, or delete {output}."
+        )
+
+
 def _mean_iou(run: Path) -> float:
-    """On validation, the mean over the classes besides ground that occur."""
+    """On validation, the mean over the classes besides ground that are in the masks or are found."""
     scores = json.loads((run / "run.json").read_text(encoding="utf-8"))["scores"]
-    occur = [row["iou"] for row in list(scores.values())[1:] if row["iou"] or row["boundary_f"] is not None]
+    occur = [row["iou"] for row in list(scores.values())[1:] if row["true_pixels"] + row["found_pixels"]]
     return float(np.mean(occur)) if occur else 0.0
 
 

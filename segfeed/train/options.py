@@ -37,7 +37,7 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.backbone == "small" and arguments.encoder_weights != "none":
         raise CommandError("--backbone small has no ImageNet weights: leave --encoder-weights out.")
     if arguments.crop:
-        if arguments.size not in ((384, 384), (arguments.crop, arguments.crop)):
+        if arguments.size != (arguments.crop, arguments.crop):
             size = "x".join(map(str, arguments.size))
             raise CommandError(
                 f"--size is {size} and --crop {arguments.crop}: crops keep the pictures' own pixels, and nothing is "
@@ -45,7 +45,6 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
             )
         if arguments.classes == 256:
             raise CommandError("--crop needs a mask value for void, and 256 classes leave none: merge two classes.")
-        arguments.size = (arguments.crop, arguments.crop)  # what the model takes
     if arguments.warm_up and arguments.encoder_weights == "none":
         raise CommandError("--warm-up is for an encoder that has learned already (imagenet): leave it out.")
     if "turns" in arguments.augment and arguments.size[0] != arguments.size[1]:
@@ -61,9 +60,12 @@ def check_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def find_checkpoint(
-    arguments: argparse.Namespace, options: dict[str, Any], data: str, pairs: int
+    arguments: argparse.Namespace, options: dict[str, Any], data: str, pairs: int, curve: Path | None
 ) -> RunCheckpoint | None:
-    """The checkpoint to resume from, or None to begin; CommandError when the folder is taken."""
+    """The checkpoint to resume from, or None to begin; CommandError when the folder is taken.
+
+    `curve`: the folder of the learning curve to which the run belongs, if it does.
+    """
     output = arguments.output
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
@@ -90,9 +92,10 @@ def find_checkpoint(
         earlier = (
             "" if "preset" in old["options"] else " An earlier version began it: its defaults are --preset article."
         )
+        replace = f"delete {curve}" if curve else "--overwrite to replace it"
         raise CommandError(
             f"{output} holds another run{saved}: {'; '.join(differences)}.{earlier} "
-            f"Give another --output, or --overwrite to replace it."
+            f"Give another --output, or {replace}."
         )
     return checkpoint
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import functools
 import os
 import re
 import sys
@@ -44,10 +45,10 @@ from segfeed.train.options import check_options, compared_settings, find_checkpo
 from segfeed.train.precision import mixed_policy, with_policy
 
 
-def train(arguments: argparse.Namespace, command: str, audited: bool = False) -> None:
+def train(arguments: argparse.Namespace, command: str, curve: Path | None = None) -> None:
     """Train, or go on training, as the arguments of `segfeed train` say; `command` is what the user typed.
 
-    `audited`: the files were looked at already.
+    `curve`: the folder of the learning curve to which the run belongs, if it does; its files were looked at already.
 
     Raises KeyboardInterrupt when interrupted, and CommandError or DataError for what must be changed first;
     each with what is saved of the run, if it has begun.
@@ -55,7 +56,7 @@ def train(arguments: argparse.Namespace, command: str, audited: bool = False) ->
     saved: list[Callable[[], str]] = [lambda: "Nothing was trained or changed."]  # the last one is asked
     try:
         with contextlib.ExitStack() as held:
-            _run(arguments, command, audited, held, saved)
+            _run(arguments, command, curve, held, saved)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(saved[-1]()) from None
     except (CommandError, DataError):
@@ -78,7 +79,7 @@ def train(arguments: argparse.Namespace, command: str, audited: bool = False) ->
 def _run(
     arguments: argparse.Namespace,
     command: str,
-    audited: bool,
+    curve: Path | None,
     held: contextlib.ExitStack,
     saved: list[Callable[[], str]],
 ) -> None:
@@ -93,10 +94,10 @@ def _run(
         if cluster.rank == 0:  # the others have the same data, and write nothing
             if not arguments.dry_run:
                 held.enter_context(lock_folder(arguments.output))
-            checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs))
+            checkpoint = find_checkpoint(arguments, options, data_sum, len(pairs), curve)
             if checkpoint is None:
                 refuse_volume(arguments.output)
-                if not audited:
+                if curve is None:
                     audit_or_stop(arguments, workers.check)
                 progress = {"epochs": 0, "step": 0, "callbacks": {}, "finished": False, "evaluated": 0}
             else:
@@ -107,8 +108,8 @@ def _run(
         saved.append(lambda: "Worker 0 says what is saved; the same command goes on after it.")
     trained = progress["finished"] or progress["epochs"] == arguments.epochs
     if trained and progress["epochs"] == progress["evaluated"]:
-        print(f"{arguments.output} holds this run, complete after epoch {progress['epochs']}: nothing to do. "
-              "--overwrite trains it again.")  # fmt: skip
+        more = " --overwrite trains it again." if curve is None else ""
+        print(f"{arguments.output} holds this run, complete after epoch {progress['epochs']}: nothing to do.{more}")
         return
     keras.utils.set_random_seed(arguments.seed)
     if not arguments.no_determinism:
@@ -130,7 +131,7 @@ def _run(
         content = {"options": options, "data": {"sha256": data_sum, "pairs": len(pairs)}}
         checkpoint = RunCheckpoint.begin(arguments.output, content, _make_model(arguments, len(data.train)))
     if checkpoint:
-        saved.append(checkpoint.message)
+        saved.append(functools.partial(checkpoint.message, may_end=curve is None))
         if arguments.augment or arguments.crop:
             draw_examples(data.examples, arguments.output / "augmented.png")
     # loads from disk even when fresh, so that fresh and resumed runs share one path
