@@ -1352,7 +1352,7 @@ def test_a_learning_curve_says_what_more_images_bring_and_goes_on(photos, tmp_pa
     curve = tmp_path / "curve"
     given = f"its runs do not fit. Give another --output, or delete {curve}."
     assert stopped(command(photos, curve, 1, "--learning-curve", "2,3"), capsys).endswith(given)
-    given = f"--learning-rate was 0.001 and is 0.1. Give another --output, or delete {curve}."
+    given = f"--learning-rate was 0.01 and is 0.1. Give another --output, or delete {curve}."
     other = command(photos, curve, 1, "--learning-curve", "2,4", "--learning-rate", "0.1")
     assert stopped(other, capsys).endswith(given)
 
