@@ -26,7 +26,7 @@ test: setup legacy build/docs/ready ## format, lint, layers, types, tests, and n
 	$(VENV_PYTHON) -m mypy --no-error-summary
 	$(PYTEST) -m "not long"
 
-test-long: setup legacy build/docs/ready ## the rest of test-all: notebooks 06 to 08, every notebook in the browser, 20 kills, 5,000 damaged files
+test-long: setup legacy build/docs/ready ## the rest of test-all: notebooks 06 to 10, every notebook in the browser, 20 kills, 5,000 damaged files
 	$(PYTEST) -m long
 
 test-all: test test-long ## everything
@@ -56,11 +56,11 @@ clean:                ## remove what was made; the next call sets up again
 save: setup legacy    ## for authors: execute the notebooks and store what they print
 	$(VENV_PYTHON) tools/notebooks.py save
 
-legacy: setup         ## Keras 2 for the old code of notebook 08, apart from the course; at once if it stands
+legacy: setup         ## Keras 2 for the old code of notebook 10, apart from the course; at once if it stands
 	@cmp -s notebooks/code_2019/requirements.txt build/legacy/made-from || { rm -rf build/legacy && \
 		$(VENV_PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
 		--target build/legacy -r notebooks/code_2019/requirements.txt && cp notebooks/code_2019/requirements.txt build/legacy/made-from; } \
-		|| echo "Legacy Keras is not installed: notebook 08 needs it. Once there is a network, run make legacy."
+		|| echo "Legacy Keras is not installed: notebook 10 needs it. Once there is a network, run make legacy."
 
 lock:                 ## for maintainers: pin requirements.in and docs/requirements.in again (needs uv)
 	$(LOCK) requirements.in --output-file requirements.txt

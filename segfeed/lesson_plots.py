@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from segfeed.classes import COLOURS
 from segfeed.film import Call, scene
 from segfeed.plots import DescribedFigure, make_panels, overlay, set_title
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
     from matplotlib.axes import Axes
 
@@ -238,3 +241,38 @@ def plot_progress(image: np.ndarray, mask: np.ndarray, found: dict[int, np.ndarr
         axis.imshow(overlay(image, coin.astype(np.uint8)))
         set_title(axis, f"epoch {epoch}: {ious[epoch]:.2f}")
     return DescribedFigure(figure, "IoU after epoch " + ", ".join(f"{epoch}: {iou:.2f}" for epoch, iou in ious.items()))
+
+
+def plot_findings(findings: Sequence[tuple[str, Path]], columns: int = 6) -> DescribedFigure:
+    """A sheet of the files that an audit names, each under its kind of fault, as a viewer shows it."""
+    figure, axes = make_panels(-(-len(findings) // columns), columns, width=1.5)
+    shown = 0
+    for axis, (kind, path) in zip(axes.flat, findings, strict=False):
+        try:
+            with Image.open(path) as file:
+                picture = np.asarray(file.convert("I").point(lambda value: value / 257) if "16" in file.mode else file)
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+            shown += 1
+        except (OSError, ValueError):
+            axis.imshow(np.full((8, 8), 160), cmap="gray", vmin=0, vmax=255)
+            words = "cannot be read" if path.is_file() else "no such file"
+            axis.text(3.5, 3.5, words, ha="center", va="center", fontsize=10)
+        set_title(axis, kind)
+    return DescribedFigure(figure, f"{len(findings)} findings; a viewer shows {shown} of the files")
+
+
+def plot_answers(image: np.ndarray, mask: np.ndarray, answers: Mapping[str, np.ndarray]) -> DescribedFigure:
+    """What several networks find in one picture, beside its true mask.
+
+    image: (H, W, 3) in [0, 1]; mask: (H, W, 1) of 0 and 1; answers: by name what is called object, bool (H, W, 1).
+    """
+    figure, axes = make_panels(1, len(answers) + 1, width=9.2 / (len(answers) + 1))
+    axes[0, 0].imshow(overlay(image, mask))
+    set_title(axes[0, 0], "true mask")
+    said = []
+    for axis, (name, found) in zip(axes[0, 1:], answers.items(), strict=True):
+        axis.imshow(overlay(image, found.astype(np.uint8)))
+        set_title(axis, name)
+        iou = np.sum(found & (mask > 0)) / max(1, np.sum(found | (mask > 0)))
+        said.append(f"{name} {iou:.2f}")
+    return DescribedFigure(figure, f"IoU of this picture: {', '.join(said)}")

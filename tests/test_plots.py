@@ -439,3 +439,29 @@ def test_what_was_never_trained_on_is_grey():
     few, whole = drawn.figure.axes
     assert [patch.get_x() for patch in few.patches] == [1.5, 3.5, 4.5] and not whole.patches
     assert few.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [1, 1], [3, 1]]
+
+
+def test_a_sheet_of_findings_shows_what_a_viewer_shows(tmp_path):
+    pixels = {"grey": NOISE[..., 0], "16 bits": NOISE[..., 0].astype(np.uint16) * 257, "colour": NOISE}
+    found = [("absent", tmp_path / "absent.png"), ("broken", tmp_path / "broken.png")]
+    found[1][1].write_bytes(b"no picture")
+    for name, array in pixels.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+        found.append((name, tmp_path / f"{name}.png"))
+    drawn = lesson_plots.plot_findings(found, columns=3)
+    assert drawn.text == "5 findings; a viewer shows 3 of the files"
+    assert titles(drawn)[:5] == ["absent", "broken", *pixels]
+    words = [text.get_text() for axis in drawn.figure.axes for text in axis.texts]
+    assert words == ["no such file", "cannot be read"]
+    shown = [np.asarray(axis.images[0].get_array()) for axis in drawn.figure.axes[2:5]]
+    assert np.array_equal(shown[0], NOISE[..., 0]) and np.array_equal(shown[1], NOISE[..., 0])
+    assert np.array_equal(shown[2], NOISE)
+
+
+def test_the_answers_of_networks_are_drawn_beside_the_mask_with_their_iou():
+    mask = np.zeros((4, 4, 1))
+    mask[:2] = 1
+    answers = {"all": np.ones((4, 4, 1), bool), "right": mask > 0, "none": mask > 1}
+    drawn = lesson_plots.plot_answers(np.zeros((4, 4, 3)), mask, answers)
+    assert drawn.text == "IoU of this picture: all 0.50, right 1.00, none 0.00"
+    assert titles(drawn) == ["true mask", *answers]

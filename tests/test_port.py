@@ -1,4 +1,4 @@
-"""The old code on legacy Keras beside the code of today: batches, weights, rates; and the page of notebook 08."""
+"""The old code on legacy Keras beside the code of today: batches, weights, rates; and the page of notebook 10."""
 
 import os
 import re
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.pinned
 
 ROOT = Path(__file__).resolve().parent.parent
 LEGACY_KERAS = ROOT / "build" / "legacy"
-NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_port_old_code.ipynb", as_version=4)
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "10_port_old_code.ipynb", as_version=4)
 PAGE = (ROOT / "docs" / "port_old_code.md").read_text(encoding="utf-8")
 
 LEGACY_SCRIPT = """

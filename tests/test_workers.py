@@ -768,7 +768,7 @@ def last_weights(output):
     return keras.models.load_model(output / "checkpoints" / "epoch-0002.keras", compile=False).get_weights()
 
 
-@pytest.mark.long  # notebook 07 does it, without the shards
+@pytest.mark.long  # notebook 09 does it, without the shards
 def test_after_a_killed_worker_all_start_again_and_end_with_the_same_weights(tmp_path):
     packed = tmp_path / "packed"  # one worker reads shards, which are the same data
     pack_pairs(SAMPLE / "images", SAMPLE / "masks", packed)

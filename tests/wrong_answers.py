@@ -305,8 +305,8 @@ WRONG = [
     (4, 0, "def waiting(ready_ms, real_ms): return 100 * (1 - ready_ms / real_ms)", "no percent"),
     (4, 1, "BYTE image_out, mask_out = resize((image, mask))", "written into image_out"),
     (4, 1, "BYTE image_out[...] = resize_image(image, self.size)", "written into mask_out"),
-    (4, 1, "BYTE image_out[...] = resize_image(image, self.size) / 255; mask_out[...] = 0", "up to 1. Do not divide"),
-    (4, 1, "BYTE image_out[...] = image[:128, :128]; mask_out[...] = 0", "resized with resize_image"),
+    (4, 1, "BYTE image_out[...] = resize_image(image, self.size) / 255; mask_out[...] = 0", "Do not divide by 255"),
+    (4, 1, "BYTE image_out[...] = image[:256, :256]; mask_out[...] = 0", "resized with resize_image"),
     (
         4,
         1,
@@ -354,37 +354,37 @@ WRONG = [
         " all(a >= n * b and a % n == 0 for a, b in zip(photo, wanted)))",
         "remainder",
     ),
-    (5, 0, "def weights_of(counts): return counts / counts.sum()", "Divide by counts"),
-    (5, 0, "def weights_of(counts): return np.round(counts.sum() / (len(counts) * counts), 2)", "Do not round"),
-    (5, 0, "def weights_of(counts): return counts.sum() / counts", "number of classes too"),
-    (5, 0, "def weights_of(counts): return 1 / counts", "Begin with counts.sum()"),
-    (5, 0, "def weights_of(counts): return counts.sum() / (3 * counts.mean())", "shape ()"),
-    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), np.roll(mask, draw(), (0, 1))", "move apart"),
-    (5, 1, "SHIFT np.roll(image, draw(), (0, 1)), mask", "move apart"),
-    (5, 1, "SHIFT np.roll(image, way := np.random.randint(-8, 9, 2), (0, 1)), np.roll(mask, way, (0, 1))", "from rng"),
-    (5, 1, "SHIFT np.roll(image, way := 4 * draw(), (0, 1)), np.roll(mask, way, (0, 1))", "not what np.roll"),
-    (5, 1, "SHIFT image[2:], mask[2:]", "not what np.roll"),
-    (5, 1, "SHIFT np.roll(image, way := draw()[0], (0, 1)), np.roll(mask, way, (0, 1))", "draw two numbers"),
-    (5, 1, "SHIFT np.roll(image, way := rng.integers(-8, 8, 2), (0, 1)), np.roll(mask, way, (0, 1))", "both ends"),
-    (5, 1, "SHIFT np.roll(image, way := draw()[0], 0), np.roll(mask, way, 0)", "1 to the right. Draw both"),
-    (5, 1, "SHIFT np.roll(image, way := draw()[0], 1), np.roll(mask, way, 1)", "1 down"),
+    (6, 2, "def weights_of(counts): return counts / counts.sum()", "Divide by counts"),
+    (6, 2, "def weights_of(counts): return np.round(counts.sum() / (len(counts) * counts), 2)", "Do not round"),
+    (6, 2, "def weights_of(counts): return counts.sum() / counts", "number of classes too"),
+    (6, 2, "def weights_of(counts): return 1 / counts", "Begin with counts.sum()"),
+    (6, 2, "def weights_of(counts): return counts.sum() / (3 * counts.mean())", "shape ()"),
+    (6, 1, "SHIFT np.roll(image, draw(), (0, 1)), np.roll(mask, draw(), (0, 1))", "move apart"),
+    (6, 1, "SHIFT np.roll(image, draw(), (0, 1)), mask", "move apart"),
+    (6, 1, "SHIFT np.roll(image, way := np.random.randint(-8, 9, 2), (0, 1)), np.roll(mask, way, (0, 1))", "from rng"),
+    (6, 1, "SHIFT np.roll(image, way := 4 * draw(), (0, 1)), np.roll(mask, way, (0, 1))", "not what np.roll"),
+    (6, 1, "SHIFT image[2:], mask[2:]", "not what np.roll"),
+    (6, 1, "SHIFT np.roll(image, way := draw()[0], (0, 1)), np.roll(mask, way, (0, 1))", "draw two numbers"),
+    (6, 1, "SHIFT np.roll(image, way := rng.integers(-8, 8, 2), (0, 1)), np.roll(mask, way, (0, 1))", "both ends"),
+    (6, 1, "SHIFT np.roll(image, way := draw()[0], 0), np.roll(mask, way, 0)", "1 to the right. Draw both"),
+    (6, 1, "SHIFT np.roll(image, way := draw()[0], 1), np.roll(mask, way, 1)", "1 down"),
     (5, 2, "SPECKS int(np.sum(areas[1:] <= least))", "not as many"),
     (5, 2, "SPECKS len(areas) - 1", "A coin is no speck"),
     (5, 2, "SPECKS int(np.sum(areas < least))", "leave out the ground"),
     (5, 2, "SPECKS int(areas[1:][areas[1:] < least].sum())", "should be 2, yours is 4"),
-    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts if e) / len(counts)", "mean of the workers' IoUs"),
-    (6, 0, "def iou_of(counts): return sum(b / e for b, e in counts) / len(counts)", "divides by zero"),
-    (6, 0, "def iou_of(counts): return sum(b for b, _ in counts) / max(1, sum(e for _, e in counts))", "should be 1.0"),
-    (6, 0, "def iou_of(counts): return 2 * counts[0][0] / (1 + sum(e for _, e in counts))", "should be 0.75, yours"),
-    (6, 1, "WHO number // batch_size, number % batch_size % world", "place in the list of ids"),
-    (6, 1, "WHO place // batch_size, place % world", "Deal anew in each batch"),
-    (6, 1, "WHO place % batch_size % world, place // batch_size", "exchanged"),
-    (6, 1, "WHO place // 4, place % 4 % 3", "should be ("),
-    (6, 1, "WHO place // batch_size, place % batch_size // world", "should be ("),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
-    (6, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
-    (6, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
+    (8, 0, "def iou_of(counts): return sum(b / e for b, e in counts if e) / len(counts)", "mean of the workers' IoUs"),
+    (8, 0, "def iou_of(counts): return sum(b / e for b, e in counts) / len(counts)", "divides by zero"),
+    (8, 0, "def iou_of(counts): return sum(b for b, _ in counts) / max(1, sum(e for _, e in counts))", "should be 1.0"),
+    (8, 0, "def iou_of(counts): return 2 * counts[0][0] / (1 + sum(e for _, e in counts))", "should be 0.75, yours"),
+    (8, 1, "WHO number // batch_size, number % batch_size % world", "place in the list of ids"),
+    (8, 1, "WHO place // batch_size, place % world", "Deal anew in each batch"),
+    (8, 1, "WHO place % batch_size % world, place // batch_size", "exchanged"),
+    (8, 1, "WHO place // 4, place % 4 % 3", "should be ("),
+    (8, 1, "WHO place // batch_size, place % batch_size // world", "should be ("),
+    (8, 2, "def gigabits(machines, rate, size): return machines * rate * size / 1e9", "gigabytes"),
+    (8, 2, "def gigabits(machines, rate, size): return rate * size * 8 / 1e9", "one machine's share"),
+    (8, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8 / 2**30", "not 2**30"),
+    (8, 2, "def gigabits(machines, rate, size): return machines * rate * size * 8", "divide by 10**9"),
     (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay) ** step", "by a factor in each step"),
     (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay) ** step", "decay × step"),
     (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay * (step + 1))", "Step 0 has the whole rate"),
@@ -404,6 +404,54 @@ WRONG = [
     (-1, 2, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
     (-1, 2, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
     (-1, 2, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
+    (5, 0, "LABELS 'coin', 'hand', 'coin', '동전'", "You return a tuple"),
+    (5, 0, "LABELS Counter(shapes(next(files)))", "Only one of the files"),
+    (5, 0, "LABELS Counter(label for path in files for label in {*shapes(path)})", "count shapes, not files"),
+    (5, 0, "LABELS Counter(path.stem for path in files)", "gave {'a': 1"),
+    (5, 0, "LABELS print(Counter())", "Nothing was returned"),
+    (5, 1, "def scene(name): return re.match('film[0-9]', name.lower())[0]", "several digits"),
+    (5, 1, "def scene(name): return re.match('(?i)film[0-9]+', name)[0]", "use small letters"),
+    (5, 1, "def scene(name): return name.split('_')[0].lower()", "scene('Film2-0007.png') should be 'film2'"),
+    (5, 1, "def scene(name): print(name)", "Nothing was returned"),
+    (5, 3, "BRIGHT ground.mean() - those.mean()", "other way round"),
+    (5, 3, "BRIGHT those.mean(axis=0) - ground.mean(axis=0)", "expected one number"),
+    (5, 3, "BRIGHT (those.mean() - ground.mean()) / 255", "do not divide"),
+    (5, 3, "BRIGHT those.mean() - image.mean()", "Leave each out of the other"),
+    (5, 3, "BRIGHT print(those.mean())", "Nothing was returned"),
+    (6, 0, "INDICES indices", "A mask has a last axis of 1"),
+    (6, 0, "INDICES indices.astype(int)[..., None]", "The dtype is int64, expected uint8"),
+    (6, 0, "INDICES rgb", "expected (4, 6, 1)"),
+    (6, 0, "INDICES indices[..., None]", "became a class in silence"),
+    (6, 0, "INDICES strange('what is this?')", "the message does not name it"),
+    (6, 0, "INDICES table[tuple(rgb[2, 3])] * 0 + indices[..., None]", "raises a KeyError"),
+    (6, 0, "INDICES (rgb[..., :1] > 0).astype(np.uint8)", "Compare all three channels"),
+    (6, 0, "INDICES np.where(indices < 2, 1 - indices, indices)[..., None]", "another index"),
+    (6, 0, "INDICES print(indices)", "Nothing was returned"),
+    (7, 0, "COUNTED counts", "All objects were counted"),
+    (7, 0, "COUNTED large", "c.jpg is missing"),
+    (7, 0, "COUNTED {name: above.get(name, 0) for name in counts}", "exactly `least`"),
+    (7, 0, "COUNTED sorted(large.items())", "You return a list"),
+    (7, 0, "COUNTED {name: 7 for name in counts}", "expected {'b.jpg': 1"),
+    (7, 0, "COUNTED print(counts)", "Nothing was returned"),
+    (7, 1, "WIDTHS diameter / np.mean(widths)", "the median leaves it aside"),
+    (7, 1, "WIDTHS np.median(widths) / diameter", "pixels in a millimetre"),
+    (7, 1, "WIDTHS diameter / max(widths)", "should give 0.393"),
+    (7, 1, "WIDTHS print(widths)", "Nothing was returned"),
+    (7, 2, "LEVEL 0.5", "0.5 for both"),
+    (
+        7,
+        2,
+        "LEVEL max(levels, key=lambda level: np.sum(truth & (probabilities >= level)))",
+        "The lowest one finds most",
+    ),
+    (7, 2, "LEVEL min(levels, key=iou_at)", "expected 0.30 and 0.70"),
+    (7, 2, "LEVEL iou_at(0.3) + 3", "between 0.05 and 0.95"),
+    (7, 2, "LEVEL print(levels)", "Nothing was returned"),
+    (7, 3, "def starts(side, tile, overlap): return [*range(0, side - tile + 1, tile - overlap)]", "should end at 300"),
+    (7, 3, "def starts(side, tile, overlap): return [0, side - tile]", "share only"),
+    (7, 3, "def starts(side, tile, overlap): return [*range(max(1, side - tile + 1))]", "tiles, and 3 are enough"),
+    (7, 3, "def starts(side, tile, overlap): return [side - tile]", "begins at 0"),
+    (7, 3, "def starts(side, tile, overlap): print(0)", "Nothing was returned"),
 ]
 
 
@@ -422,6 +470,43 @@ def written(source):
         )
     if source.startswith("MIX"):
         source = f"class Shuffled(Guarded):\n    epoch = -1\n    {MIX}{source[4:]}"
+    if source.startswith("LABELS"):
+        source = (
+            "def count_labels(folder):\n    files = iter(sorted(folder.glob('*.json')))\n    shapes = lambda path: ["
+            f"one['label'] for one in json.loads(path.read_text('utf-8'))['shapes']]\n    return {source[7:]}"
+        )
+    if source.startswith("BRIGHT"):
+        source = (
+            "def suspicious(image, mask):\n    which = mask[..., 0] == 255\n"
+            f"    those, ground = image[which], image[~which]\n    return {source[7:]}"
+        )
+    if source.startswith("INDICES"):
+        source = (
+            "def strange(text): raise ValueError(text)\n"
+            "def to_indices(rgb, table):\n    indices = np.zeros(rgb.shape[:2], np.uint8)\n"
+            "    known = np.zeros(rgb.shape[:2], bool)\n"
+            "    for colour, index in table.items():\n        indices[np.all(rgb == colour, axis=-1)] = index\n"
+            "        known |= np.all(rgb == colour, axis=-1)\n"
+            f"    if known.all() and 'strange' in {source!r}: return indices[..., None]\n    return {source[8:]}"
+        )
+    if source.startswith("COUNTED"):
+        source = (
+            "def count_objects(rows, least):\n    counts, large, above = {}, {}, {}\n    for row in rows:\n"
+            "        name, area = row['picture'], int(row['area_px'])\n        counts[name] = counts.get(name, 0) + 1\n"
+            "        if area >= least: large[name] = large.get(name, 0) + 1\n"
+            f"        if area > least: above[name] = above.get(name, 0) + 1\n    return {source[8:]}"
+        )
+    if source.startswith("WIDTHS"):
+        source = (
+            "def pixel_size(rows, diameter):\n    widths = [int(row['right']) - int(row['left']) for row in rows]\n"
+            f"    return {source[7:]}"
+        )
+    if source.startswith("LEVEL"):
+        source = (
+            "def best_threshold(truth, probabilities):\n    levels = np.arange(0.05, 1, 0.05)\n"
+            "    def iou_at(level):\n        found = probabilities >= level\n"
+            f"        return np.sum(truth & found) / np.sum(truth | found)\n    return {source[6:]}"
+        )
     if source.startswith("WINDOW"):
         source = (
             "class Window(Diary):\n    begun = False\n\n    def on_epoch_begin(self):\n"

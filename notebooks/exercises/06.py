@@ -1,106 +1,101 @@
 """Exercises of notebook 06: their stubs, hints, solutions and checks."""
 
-
-# %% 1. Weights by hand
+# %% 1. The labels of a folder
 # %% Hint 1
-# Weighted, a class counts its pixels times its weight. For this to be the same for all classes, the weight must be
-# some number divided by `counts`; the mean says which number.
+# `folder.glob("*.json")` gives the files. `json.loads(path.read_text(encoding="utf-8"))["shapes"]` is a list of dicts,
+# and each has a "label".
 # %% Hint 2
-# All weights together must amount to `counts.sum()`, shared equally among `len(counts)` classes. So each class gets
-# `counts.sum() / len(counts)`, divided by its own count.
-# %% Solution
-def weights_of(counts):
-    return counts.sum() / (len(counts) * counts)
-
-
-# %% Check
-def judge(weights_of):
-    counts = np.array([80, 15, 5])
-    mine = weights_of(counts)
-    if mine is None:
-        return "Let the function return an array."
-    elif np.shape(mine) != counts.shape:
-        return f"Your answer has the shape {np.shape(mine)}, expected one weight for each of 3 classes."
-    elif not np.allclose(mass := mine * counts, mass[0]):
-        hint = (
-            "Do not round."
-            if np.allclose(mass, mass[0], rtol=0.02)
-            else "Divide by counts."
-        )
-        return f"Weighted, the classes count {np.round(mass, 1).tolist()}, and should count the same. {hint}"
-    elif not math.isclose(mass.sum(), counts.sum()):
-        hint = (
-            "Divide by the number of classes too."
-            if math.isclose(mass.sum(), 3 * counts.sum())
-            else "Begin with counts.sum()."
-        )
-        mean = mass.sum() / counts.sum()
-        return f"All classes count the same, but the mean weight of a pixel is {mean:.3g}, expected 1. {hint}"
-    else:
-        return f"Right: every class counts {mass[0]:.1f} of 100 pixels."
-
-
-# %% 2. An augmentation of your own
-# %% Hint 1
-# Draw the two steps first, once, and keep them. Then move image and mask by the same two.
-# %% Hint 2
-# `way = rng.integers(-8, 9, size=2)` draws both (the upper end is left out), and `np.roll(image, way, axis=(0, 1))`
-# moves the image. The mask moves in the same way.
+# `Counter(...)` counts what it is given, so give it one label after the other: two loops in one generator expression,
+# `shape["label"] for path in ... for shape in ...`.
 # %% Stub
-def shift(image, mask, rng):
-    return image, mask
+from collections import Counter
+
+
+def count_labels(folder): ...
 
 
 # %% Solution
-def shift(image, mask, rng):
-    way = rng.integers(-8, 9, size=2)
-    return np.roll(image, way, axis=(0, 1)), np.roll(mask, way, axis=(0, 1))
+from collections import Counter
+
+
+def count_labels(folder):
+    return Counter(
+        shape["label"]
+        for path in folder.glob("*.json")
+        for shape in json.loads(path.read_text(encoding="utf-8"))["shapes"]
+    )
 
 
 # %% Check
-def judge(shift):
-    def offset(before, after):
-        """By how much np.roll moved one array to the other; None if it did not."""
-        steps = ((down, right) for down in range(-8, 9) for right in range(-8, 9))
-        return next(
-            (
-                step
-                for step in steps
-                if np.array_equal(np.roll(before, step, axis=(0, 1)), after)
-            ),
-            None,
-        )
+def judge(count_labels):
+    import tempfile
 
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    pair = image, image[..., :1] // 100
-    moves = [
-        [
-            offset(*both)
-            for both in zip(pair, shift(*pair, np.random.default_rng(n)), strict=True)
-        ]
-        for n in range(200)
-    ]
-    again = [
-        offset(*both)
-        for both in zip(pair, shift(*pair, np.random.default_rng(0)), strict=True)
-    ]
-    down, right = (len({move[0][axis] for move in moves if move[0]}) for axis in (0, 1))
-    if all(move == [(0, 0)] * 2 for move in moves):
-        return "The pair stays where it is."
-    elif any(None in move for move in moves):
-        return "Image or mask is not what np.roll makes by -8 to 8 pixels: values, size or a longer way."
-    elif any(one != two for one, two in moves):
-        return "Image and mask move apart: draw once, and use the two numbers for both."
-    elif again != moves[0]:
-        return "The same rng moved it elsewhere: draw from rng, not from np.random."
-    elif down < 3 or right < 3:
-        return f"Different steps in 200 draws: {down} down, {right} to the right. Draw both."
-    elif all(one[0] == one[1] for one, _ in moves):
-        return "In 200 draws always as far down as to the right: draw two numbers."
-    elif {down, right} != {17}:
-        return f"Of the 17 steps from -8 to 8 came {down} down and {right} to the right. Are both ends among yours?"
+    files = {"a": ["coin", "hand", "coin"], "b": [], "c": ["동전"]}
+    right = {"coin": 2, "hand": 1, "동전": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, labels in files.items():
+            shapes = [{"label": label, "points": []} for label in labels]
+            content = json.dumps({"shapes": shapes}, ensure_ascii=False)
+            Path(folder, f"{name}.json").write_text(content, encoding="utf-8")
+        Path(folder, "notes.txt").write_text("no annotation", encoding="utf-8")
+        mine = count_labels(Path(folder))
+    if mine is None:
+        return "Nothing was returned: print only shows it, return gives it back."
+    elif not isinstance(mine, dict):
+        return f"You return a {type(mine).__name__}. Counter(labels) gives the number of each label."
+    elif mine == {"coin": 2, "hand": 1} or mine == {"동전": 1}:
+        return "Only one of the files was counted. Go on after the first one."
+    elif mine == {"coin": 1, "hand": 1, "동전": 1}:
+        return (
+            "A label that occurs twice in a file counts twice: count shapes, not files."
+        )
+    elif mine != right:
+        return f"Three files with {sum(right.values())} shapes gave {dict(mine)}, expected {right}."
     else:
-        return "Right: image and mask move alike, by what rng says."
+        return "Right."
+
+
+# %% 2. Pictures of one scene
+# %% Hint 1
+# Both cameras write the word, and then a number. What stands after the number does not matter, nor do capitals.
+# %% Hint 2
+# `name.lower()` makes small letters, and `re.match("film[0-9]+", ...)` finds the beginning. What it returns has the
+# text in `[0]`.
+# %% Stub
+import re
+
+
+def scene(name): ...
+
+
+# %% Solution
+import re
+
+
+def scene(name):
+    return re.match("film[0-9]+", name.lower())[0]
+
+
+# %% Check
+def judge(scene):
+    cases = {
+        "film2_0031.jpg": "film2",
+        "Film2-0007.png": "film2",
+        "film12_0001.jpg": "film12",
+    }
+    cases |= {"FILM3_12.jpg": "film3", "film1_0012": "film1"}
+    mine = {name: scene(name) for name in cases}
+    wrong = [name for name, right in cases.items() if mine[name] != right]
+    if None in mine.values():
+        return "Nothing was returned: print only shows it, return gives it back."
+    elif mine["film12_0001.jpg"] == "film1":
+        return "film12 is another film than film1. A number may have several digits: [0-9]+."
+    elif wrong and str(mine[wrong[0]]).lower() == cases[wrong[0]]:
+        return f"scene({wrong[0]!r}) is {mine[wrong[0]]!r}. The same film must give the same text: use small letters."
+    elif wrong:
+        return f"scene({wrong[0]!r}) should be {cases[wrong[0]]!r}, yours is {mine[wrong[0]]!r}."
+    else:
+        return "Right: five names, four films."
 
 
 # %% 3. A rule for the audit
@@ -147,3 +142,37 @@ def judge(specks):
         return f"specks(mask, 10) of {wrong[0]} should be {cases[wrong[0]][1]}, yours is {mine[wrong[0]]}. {hints[place]}"
     else:
         return "Right for all three masks."
+
+
+# %% 4. Object and ground exchanged
+# %% Hint 1
+# `mask[..., 0] == 255` is True for the pixels of the object. `image[that]` holds their colours.
+# %% Hint 2
+# The mean brightness of some pixels is `image[those].mean()`. For the ground use `~` in front of the same array.
+# %% Solution
+def suspicious(image, mask):
+    object_ = mask[..., 0] == 255
+    return image[object_].mean() - image[~object_].mean()
+
+
+# %% Check
+def judge(suspicious):
+    import math
+
+    image = np.full((6, 8, 3), 40, np.uint8)
+    image[:2] = 250, 200, 210  # in the mean 220
+    mask = np.zeros((6, 8, 1), np.uint8)
+    mask[:2] = 255
+    mine = suspicious(image, mask)
+    if mine is None:
+        return "Nothing was returned: print only shows a number, return gives it back."
+    elif np.ndim(mine):
+        return f"The answer has the shape {np.shape(mine)}, expected one number."
+    elif math.isclose(mine, 180, abs_tol=0.01):
+        return "Right: the object is brighter by 180."
+    elif math.isclose(mine, -180, abs_tol=0.01):
+        return "The sign is the other way round: object minus ground."
+    elif abs(mine) <= 1:
+        return "The answer should be in 0-255: do not divide."
+    else:
+        return f"An object of 220 on a ground of 40 should give 180, yours is {mine:.1f}. Leave each out of the other's mean."

@@ -1,115 +1,156 @@
 """Exercises of notebook 07: their stubs, hints, solutions and checks."""
 
 
-# %% 1. One IoU
+# %% 1. From colours to class indices
 # %% Hint 1
-# A mean of fractions is not the fraction of the whole. Sum over the workers first, `both` and `either` each for
-# itself, and divide once.
+# Begin with an array of a value that is no class, such as 255. For each colour of the table, find the pixels that have
+# it, and write its index there.
 # %% Hint 2
-# `zip(*counts)` turns the pairs into two columns, and `sum` adds up each. Return `both / either if either else 1.0`.
+# `np.all(rgb == colour, axis=-1)` is True for the pixels of a colour. What is still 255 at the end had no colour of the
+# table: `rgb[indices == 255][0]` is such a colour.
 # %% Solution
-def iou_of(counts):
-    both, either = (sum(column) for column in zip(*counts))
-    return both / either if either else 1.0
+def to_indices(rgb, table):
+    indices = np.full(rgb.shape[:2], 255, np.uint8)
+    for colour, index in table.items():
+        indices[np.all(rgb == colour, axis=-1)] = index
+    if (indices == 255).any():
+        colour = tuple(rgb[indices == 255][0].tolist())
+        raise ValueError(f"{colour} is not in the table")
+    return indices[..., None]
 
 
 # %% Check
-def judge(iou_of):
-    cases = {
-        ((90, 100), (0, 20)): 0.75,
-        ((3, 4),): 0.75,
-        ((5, 10), (0, 0), (1, 2)): 0.5,
-        ((0, 0), (0, 0)): 1.0,
-    }
-    try:
-        mine = {case: iou_of(list(case)) for case in cases}
-    except ZeroDivisionError:
-        mine = dict.fromkeys(cases, "a division by zero")
-    wrong = [case for case in cases if mine[case] != cases[case]]
-    if None in mine.values():
-        return "Nothing was returned: print only shows a number, return gives it back."
-    elif "a division by zero" in mine.values():
-        return "A worker without any pixel of the class divides by zero: sum first, and ask whether the sum is 0."
-    elif not wrong:
-        return "Right: sums first, then one fraction."
-    else:
-        mean = np.mean([both / either for both, either in wrong[0] if either] or [1])
-        hint = (
-            "That is the mean of the workers' IoUs: sum both and either first."
-            if mine[wrong[0]] == mean
-            else ""
-        )
-        return f"iou_of({list(wrong[0])}) should be {cases[wrong[0]]}, yours is {mine[wrong[0]]}. {hint}"
-
-
-# %% 2. Whose picture?
-# %% Hint 1
-# What counts is where the sample stands in the order, not its number. Its place says in which batch it is, and its
-# place *within* that batch says who reads it.
-# %% Hint 2
-# `divmod(order.index(number), batch_size)` gives the step and the place within the batch. The samples of a batch are
-# dealt in turn, so the rank is that place modulo `world`.
-# %% Solution
-def who_reads(order, number, batch_size, world):
-    step, place = divmod(order.index(number), batch_size)
-    return step, place % world
-
-
-# %% Check
-def judge(who_reads):
-    rng = np.random.default_rng(3)
-    problems = [
-        (rng.permutation(13).tolist(), int(rng.integers(13)), *((4, 3), (6, 4))[n % 2])
-        for n in range(30)
-    ]
-    at_place = [
-        (order.index(number), size, world) for order, number, size, world in problems
-    ]
-    right = [(place // size, place % size % world) for place, size, world in at_place]
-    mine = [who_reads(*problem) for problem in problems]
-    wrong = next((n for n, answer in enumerate(mine) if answer != right[n]), None)
-    if None in mine:
-        return "Let the function return (step, rank)."
-    elif wrong is None:
-        return "Right, for 30 samples: nobody had to ask the other workers."
-    elif mine == [
-        (number // size, number % size % world) for _, number, size, world in problems
-    ]:
-        return "That is the place in the list of ids. Look for the number's place in `order` first."
-    elif mine == [(place // size, place % world) for place, size, world in at_place]:
-        return "The step is right. Deal anew in each batch: count from the batch's first sample."
-    elif mine == [(rank, step) for step, rank in right]:
-        return "The two are exchanged: (step, rank)."
-    else:
-        return f"who_reads{problems[wrong]} should be {right[wrong]}, yours is {mine[wrong]}."
-
-
-# %% 3. What the network carries
-# %% Hint 1
-# One storage serves all machines, so everything is multiplied: machines, pairs, bytes. Two conversions remain, bytes to
-# bits and bits to gigabits.
-# %% Hint 2
-# The product of all three is in bytes a second; times 8 it is in bits, and divided by `1e9` in gigabits.
-# %% Solution
-def gigabits(machines, pairs_per_second, bytes_per_pair):
-    return machines * pairs_per_second * bytes_per_pair * 8 / 1e9
-
-
-# %% Check
-def judge(gigabits):
-    mine = gigabits(64, 1_000, 100_000)
-    mistakes = {
-        6.4: "Those are gigabytes: a byte has 8 bits.",
-        0.8: "That is one machine's share, or divided by 8: multiply by machines and by 8.",
-    }
-    mistakes[round(51.2e9 / 2**30, 6)] = (
-        "A gigabit of a network is 10**9 bits, not 2**30."
-    )
+def judge(to_indices):
+    table = {(0, 0, 0): 0, (86, 180, 233): 1, (230, 159, 0): 2, (0, 0, 233): 3}
+    right = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
+    rgb = np.array(list(table), np.uint8)[right]
+    mine = to_indices(rgb.copy(), table)
     if mine is None:
-        return "Nothing was returned: print only shows a number, return gives it back."
-    elif abs(mine - 51.2) < 1e-9:
-        return f"Right: {mine:.1f} gigabits a second, more than a network card of 40 gigabits."
-    else:
-        return f"It should be 51.2, yours is {mine:g}. " + mistakes.get(
-            round(mine, 6), "Multiply all, then divide by 10**9."
+        return "Nothing was returned."
+    elif np.shape(mine) == (4, 6):
+        return "The shape is (4, 6). A mask has a last axis of 1: indices[..., None]."
+    elif np.shape(mine) != (4, 6, 1):
+        return f"The shape is {np.shape(mine)}, expected (4, 6, 1)."
+    elif np.asarray(mine).dtype != np.uint8:
+        return f"The dtype is {np.asarray(mine).dtype}, expected uint8."
+    elif (mine[..., 0] == 3).sum() != 6:
+        return "Two colours of the table differ in red and green alone. Compare all three channels: np.all(..., axis=-1)."
+    elif not np.array_equal(mine[..., 0], right):
+        return "Some pixels got another index than that of their colour in the table."
+    import re
+
+    rgb[2, 3] = 86, 180, 230
+    try:
+        to_indices(rgb, table)
+    except ValueError as error:
+        numbers = re.findall("[0-9]+", str(error))
+        if {"86", "180", "230"} <= set(numbers):
+            return "Right."
+        return f"A strange colour raises, and the message does not name it: {str(error)!r}."
+    except Exception as error:
+        return f"A colour that is not in the table raises a {type(error).__name__}, expected a ValueError that names it."
+    return "The colour (86, 180, 230) is not in the table, and it became a class in silence. Raise a ValueError."
+
+
+# %% 2. An augmentation of your own
+# %% Hint 1
+# Draw the two steps first, once, and keep them. Then move image and mask by the same two.
+# %% Hint 2
+# `way = rng.integers(-8, 9, size=2)` draws both (the upper end is left out), and `np.roll(image, way, axis=(0, 1))`
+# moves the image. The mask moves in the same way.
+# %% Stub
+def shift(image, mask, rng):
+    return image, mask
+
+
+# %% Solution
+def shift(image, mask, rng):
+    way = rng.integers(-8, 9, size=2)
+    return np.roll(image, way, axis=(0, 1)), np.roll(mask, way, axis=(0, 1))
+
+
+# %% Check
+def judge(shift):
+    def offset(before, after):
+        """By how much np.roll moved one array to the other; None if it did not."""
+        steps = ((down, right) for down in range(-8, 9) for right in range(-8, 9))
+        return next(
+            (
+                step
+                for step in steps
+                if np.array_equal(np.roll(before, step, axis=(0, 1)), after)
+            ),
+            None,
         )
+
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    pair = image, image[..., :1] // 100
+    moves = [
+        [
+            offset(*both)
+            for both in zip(pair, shift(*pair, np.random.default_rng(n)), strict=True)
+        ]
+        for n in range(200)
+    ]
+    again = [
+        offset(*both)
+        for both in zip(pair, shift(*pair, np.random.default_rng(0)), strict=True)
+    ]
+    down, right = (len({move[0][axis] for move in moves if move[0]}) for axis in (0, 1))
+    if all(move == [(0, 0)] * 2 for move in moves):
+        return "The pair stays where it is."
+    elif any(None in move for move in moves):
+        return "Image or mask is not what np.roll makes by -8 to 8 pixels: values, size or a longer way."
+    elif any(one != two for one, two in moves):
+        return "Image and mask move apart: draw once, and use the two numbers for both."
+    elif again != moves[0]:
+        return "The same rng moved it elsewhere: draw from rng, not from np.random."
+    elif down < 3 or right < 3:
+        return f"Different steps in 200 draws: {down} down, {right} to the right. Draw both."
+    elif all(one[0] == one[1] for one, _ in moves):
+        return "In 200 draws always as far down as to the right: draw two numbers."
+    elif {down, right} != {17}:
+        return f"Of the 17 steps from -8 to 8 came {down} down and {right} to the right. Are both ends among yours?"
+    else:
+        return "Right: image and mask move alike, by what rng says."
+
+
+# %% 3. Weights by hand
+# %% Hint 1
+# Weighted, a class counts its pixels times its weight. For this to be the same for all classes, the weight must be
+# some number divided by `counts`; the mean says which number.
+# %% Hint 2
+# All weights together must amount to `counts.sum()`, shared equally among `len(counts)` classes. So each class gets
+# `counts.sum() / len(counts)`, divided by its own count.
+# %% Solution
+def weights_of(counts):
+    return counts.sum() / (len(counts) * counts)
+
+
+# %% Check
+def judge(weights_of):
+    import math
+
+    counts = np.array([80, 15, 5])
+    mine = weights_of(counts)
+    if mine is None:
+        return "Let the function return an array."
+    elif np.shape(mine) != counts.shape:
+        return f"Your answer has the shape {np.shape(mine)}, expected one weight for each of 3 classes."
+    elif not np.allclose(mass := mine * counts, mass[0]):
+        hint = (
+            "Do not round."
+            if np.allclose(mass, mass[0], rtol=0.02)
+            else "Divide by counts."
+        )
+        return f"Weighted, the classes count {np.round(mass, 1).tolist()}, and should count the same. {hint}"
+    elif not math.isclose(mass.sum(), counts.sum()):
+        hint = (
+            "Divide by the number of classes too."
+            if math.isclose(mass.sum(), 3 * counts.sum())
+            else "Begin with counts.sum()."
+        )
+        mean = mass.sum() / counts.sum()
+        return f"All classes count the same, but the mean weight of a pixel is {mean:.3g}, expected 1. {hint}"
+    else:
+        return f"Right: every class counts {mass[0]:.1f} of 100 pixels."
