@@ -452,6 +452,13 @@ WRONG = [
     (7, 3, "def starts(side, tile, overlap): return [*range(max(1, side - tile + 1))]", "tiles, and 3 are enough"),
     (7, 3, "def starts(side, tile, overlap): return [side - tile]", "begins at 0"),
     (7, 3, "def starts(side, tile, overlap): print(0)", "Nothing was returned"),
+    (6, 3, "def ious_of(matrix): return np.diag(matrix) / matrix.sum(axis=1)", "That is the recall"),
+    (6, 3, "def ious_of(matrix): return np.diag(matrix) / matrix.sum(axis=0)", "That is the precision"),
+    (6, 3, "def ious_of(matrix): return np.diag(matrix) / (matrix.sum(axis=0) + matrix.sum(axis=1))", "count twice"),
+    (6, 3, "def ious_of(matrix): return 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1))", "That is Dice"),
+    (6, 3, "def ious_of(matrix): return np.trace(matrix) / matrix.sum()", "one number for each of 3"),
+    (6, 3, "def ious_of(matrix): return np.diag(matrix) / matrix.sum()", "You return [0.562"),
+    (6, 3, "def ious_of(matrix): print(matrix)", "Nothing was returned"),
 ]
 
 

@@ -154,3 +154,41 @@ def judge(weights_of):
         return f"All classes count the same, but the mean weight of a pixel is {mean:.3g}, expected 1. {hint}"
     else:
         return f"Right: every class counts {mass[0]:.1f} of 100 pixels."
+
+
+# %% 4. From a confusion matrix to IoU
+# %% Hint 1
+# The diagonal holds the pixels that are right. A row in sum is the class in the masks, and a column in sum what the
+# network calls so.
+# %% Hint 2
+# At least one of the two: row plus column, minus the diagonal, which stands in both. `matrix.sum(axis=1)` are the rows.
+# %% Solution
+def ious_of(matrix):
+    both = np.diag(matrix)
+    return both / (matrix.sum(axis=0) + matrix.sum(axis=1) - both)
+
+
+# %% Check
+def judge(ious_of):
+    matrix = np.array([[90, 6, 4], [0, 30, 10], [5, 0, 15]])
+    both = np.diag(matrix)
+    right = both / (matrix.sum(axis=0) + matrix.sum(axis=1) - both)
+    mine = ious_of(matrix.copy())
+    if mine is None:
+        return "Nothing was returned: print only shows it, return gives it back."
+    elif np.shape(mine) != (3,):
+        return (
+            f"The shape is {np.shape(mine)}, expected one number for each of 3 classes."
+        )
+    elif np.allclose(mine, right):
+        return "Right."
+    elif np.allclose(mine, both / matrix.sum(axis=1)):
+        return "That is the recall: divided by the pixels of the class in the masks alone. Add those that are called so."
+    elif np.allclose(mine, both / matrix.sum(axis=0)):
+        return "That is the precision: divided by what is called so alone. Add the pixels of the class in the masks."
+    elif np.allclose(mine, both / (matrix.sum(axis=0) + matrix.sum(axis=1))):
+        return "The right pixels stand in row and column, and count twice: subtract them once."
+    elif np.allclose(mine, 2 * both / (matrix.sum(axis=0) + matrix.sum(axis=1))):
+        return "That is Dice. IoU divides the right pixels by those of at least one of the two."
+    else:
+        return f"You return {np.round(mine, 3).tolist()}, expected {np.round(right, 3).tolist()}."
