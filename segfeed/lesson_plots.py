@@ -273,6 +273,6 @@ def plot_answers(image: np.ndarray, mask: np.ndarray, answers: Mapping[str, np.n
     for axis, (name, found) in zip(axes[0, 1:], answers.items(), strict=True):
         axis.imshow(overlay(image, found.astype(np.uint8)))
         set_title(axis, name)
-        iou = np.sum(found & (mask > 0)) / max(1, np.sum(found | (mask > 0)))
+        iou = float(np.sum(found & (mask > 0))) / max(1, int(np.sum(found | (mask > 0))))
         said.append(f"{name} {iou:.2f}")
     return DescribedFigure(figure, f"IoU of this picture: {', '.join(said)}")
