@@ -30,7 +30,7 @@ def judge(calls):
         if yours.count(what) != diary.count(what)
     ]
     hints = {
-        "end": "There are E + 1, one of them before the first epoch.",
+        "end": "There are epochs + 1, one of them before the first epoch.",
         "begin": "There is one in each epoch.",
     }
     hints |= dict.fromkeys(
@@ -43,8 +43,8 @@ def judge(calls):
     elif strange:
         return f"calls{case} holds {strange[0]!r}. The diary holds single numbers, 'begin' and 'end'."
     elif missed:
-        times = f"{yours.count(missed[0])} times, and {diary.count(missed[0])} times in the diary"
-        return f"calls{case} holds {missed[0]!r} {times}. {hints.get(missed[0], 'An epoch has every batch once.')}"
+        times = f"number of times in your list: {yours.count(missed[0])}, in the diary: {diary.count(missed[0])}"
+        return f"calls{case} holds {missed[0]!r}; {times}. {hints.get(missed[0], 'An epoch has every batch once.')}"
     else:
         return f"calls{case} has the right calls, but not in the order of the diary: {diary}."
 
@@ -55,7 +55,7 @@ def judge(calls):
 # batch 0, so no later batch is ever made.
 # %% Hint 2
 # After the first epoch `steps` batches are trained on, `queue` lie ready, and one more waits at the queue's door. `min`
-# takes care of a folder that has fewer.
+# takes care of a Sequence that has fewer.
 # %% Solution
 def reached(batches, steps, queue):
     return min(batches, steps + queue + 1)
@@ -72,7 +72,7 @@ def judge(reached):
     elif wrong:
         case, answer = next(iter(wrong.items()))
         hint = (
-            "The folder has no more."
+            "There are no more batches."
             if answer > case[0]
             else "Count what lies ready: the queue, and one at its door."
         )

@@ -36,7 +36,7 @@ def judge(waiting):
             9: "Divide by the whole step, not by the model's part.",
             90: "A share, no percent.",
         }
-        hints |= {-0.05: "Less than no waiting does not exist."}
+        hints |= {-0.05: "A share cannot be negative."}
         hint = hints.get(round(mine[case], 6), "")
         return f"waiting{case} should be {cases[case]}, yours is {mine[case]:.2f}. {hint}".strip()
 
@@ -79,7 +79,7 @@ def judge(OneByte):
     elif not np.array_equal(outs[1], expected[1]):
         return "The mask is not that of pair `number`, resized with resize_mask and then encoded."
     elif not same_as_yours(sequence):
-        return "Row 5 is right, and another row differs from that of your class."
+        return "Pair 5 is right, and another one differs from that of your class."
     else:
         return "Right: the same pixels in a quarter of the bytes."
 
@@ -88,7 +88,8 @@ def judge(OneByte):
 # %% Hint 1
 # Ask `if number not in self.cache:`. Only then call `super().write(number, image_out, mask_out)`, and keep what it wrote.
 # %% Hint 2
-# Keep `image_out.copy(), mask_out.copy()`: the arrays themselves will be used again for other batches. Otherwise write
+# Keep `image_out.copy(), mask_out.copy()`: the arrays themselves will be used again for other batches. If the number is in
+# the cache already, write
 # `image_out[...], mask_out[...] = self.cache[number]`.
 # %% Stub
 class Cached(Ahead):
@@ -133,10 +134,13 @@ def judge(Cached):
         return (
             "The second time, it reads the files again. Take the pair from self.cache."
         )
-    if all(np.all(part == 7) for part in later):
-        return "The second time, nothing was written. image_out[...] = writes into an array that exists."
-    elif all(np.all(part == 9) for part in later):
-        return "A batch was changed, and the cache changed with it. Keep copies: image_out.copy()."
+    names = "image_out", "mask_out"
+    if empty := [name for name, part in zip(names, later) if np.all(part == 7)]:
+        return f"The second time, nothing was written into {empty[0]}. {empty[0]}[...] = writes into an array that exists."
+    elif wrong := [
+        name for name, part in zip(("image", "mask"), later) if np.all(part == 9)
+    ]:
+        return f"The {wrong[0]} in the cache changed with the batch. Keep copies of both: image_out.copy(), mask_out.copy()."
     elif not all(map(np.array_equal, later, expected)):
         return "The second time, the rows are not those of the first time."
     else:
@@ -177,10 +181,9 @@ def judge(shrink):
         return "Let the function return 1, 2, 4 or 8."
     elif not wrong:
         return "Right in all seven cases."
-    elif 600 in wrong[0][0]:
-        return f"shrink{wrong[0]} should be 2, yours is {shrink(*wrong[0])}: both sides must still hold what is wanted."
-    else:
-        return (
-            f"shrink{wrong[0]} is {shrink(*wrong[0])} in yours. Only 1, 2, 4 and 8 exist: any remainder, or none, "
-            "will do, and if none fits, it is 1."
-        )
+    case = wrong[0]
+    right = (cases | {((9999, 9999), (256, 256)): 8})[case]
+    return (
+        f"shrink{case} should be {right}, yours is {shrink(*case)}. Take the largest n of 1, 2, 4 and 8 for which height "
+        "and width are both at least n times the wanted ones; if none fits, 1."
+    )

@@ -84,7 +84,12 @@ def judge(scene):
         "film12_0001.jpg": "film12",
     }
     cases |= {"FILM3_12.jpg": "film3", "film1_0012": "film1"}
-    mine = {name: scene(name) for name in cases}
+    mine = {}
+    for name in cases:
+        try:
+            mine[name] = scene(name)
+        except TypeError:
+            return f"In {name!r} nothing was found, so there is no [0]. Make small letters of the name first."
     wrong = [name for name, right in cases.items() if mine[name] != right]
     if None in mine.values():
         return "Nothing was returned: print only shows it, return gives it back."
@@ -129,6 +134,8 @@ def judge(specks):
     mine = {
         name: specks(mask.reshape(64, 64, 1), 10) for name, (mask, _) in cases.items()
     }
+    if any(np.ndim(answer) for answer in mine.values()):
+        return "You return an array. Count its True values: np.sum."
     wrong = [name for name, (_, right) in cases.items() if mine[name] != right]
     hints = {
         2: "Objects only: leave out the ground.",

@@ -93,8 +93,17 @@ def judge(best_threshold):
     chances = np.linspace(0, 0.5, 1000).reshape(truth.shape)  # 0.3 divides them
     shy, bold = chances, 0.4 + chances  # 0.3 and 0.7 are best
     mine = [best_threshold(truth, some) for some in (shy, bold)]
+    several = truth & (
+        np.arange(1000).reshape(truth.shape) % 3 == 0
+    )  # the right pixels and the IoU do not agree
     if None in mine:
         return "Nothing was returned: print only shows a number, return gives it back."
+    elif np.allclose(mine, [0.3, 0.7], atol=1e-6) and not np.isclose(
+        best_threshold(several, chances), 0.3, atol=1e-6
+    ):
+        return "You count the right pixels. Compare by the IoU: the pixels of both, divided by those of at least one."
+    elif np.allclose(mine, 1):
+        return "That is the IoU. Return the threshold that gave it."
     elif np.allclose(mine, [0.3, 0.7], atol=1e-6):
         return "Right."
     elif np.allclose(mine, 0.5):
@@ -153,6 +162,8 @@ def judge(starts):
             return f"{name} is {mine}. Two neighbours share only {tile - steps.max()} pixels."
         elif len(mine) > fewest:
             return f"{name} has {len(mine)} tiles, and {fewest} are enough."
+        elif steps.max() - steps.min() > 1:
+            return f"{name} is {mine}. Spread the tiles evenly, to a pixel."
         elif any(one != int(one) for one in mine):
             return f"{name} is {mine}. Starts are whole numbers."
     return "Right in all six cases."
