@@ -794,6 +794,22 @@ def test_it_looks_at_each_pair_whether_the_other_workers_live(look, photos, tmp_
     assert not list(tmp_path.iterdir())
 
 
+def test_killed_between_the_last_checkpoint_and_its_log_it_has_the_whole_log(photos, whole, tmp_path, monkeypatch):
+    write_log = callbacks.SaveCheckpoint._log
+
+    def die(self, rows):
+        if len(self.checkpoint.content["history"]) == 4:  # all epochs
+            raise KeyboardInterrupt
+        write_log(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.SaveCheckpoint, "_log", die)
+        assert main(command(photos, tmp_path / "run")) == 130
+    assert len((tmp_path / "run" / "log.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
+    assert main(command(photos, tmp_path / "run")) == 0
+    assert_same(whole, tmp_path / "run")
+
+
 # --- One at a time ---------------------------------------------------------------------------
 
 
@@ -1442,7 +1458,7 @@ def test_a_dry_run_says_what_a_run_takes_and_writes_nothing(photos, whole, tmp_p
     assert 0.2 < float(re.search(r"Peak memory: (.+) GB\.", said)[1]) < 50
     assert said.endswith("This was a dry run: nothing was written.\n") and not [*tmp_path.iterdir()]
     assert main(command(photos, tmp_path / "run", 9, "--dry-run", "--batch", 9)) == 0
-    assert "1 steps are too few to be timed: give a smaller --batch." in capsys.readouterr().out
+    assert "1 steps are too few to be timed: that needs more images, or a smaller --batch." in capsys.readouterr().out
     assert "holds another run" in stopped(command(photos, whole, 4, "--dry-run", "--mixed"), capsys)
     words = command(photos, tmp_path / "run", 9, "--dry-run")
     assert "leave --dry-run out" in stopped([*words, "--learning-curve", "2,4"], capsys)

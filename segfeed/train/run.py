@@ -146,6 +146,10 @@ def _run(
         print(f"Going on after {place}.")
     if not trained:
         _fit(arguments, model, data, checkpoint, progress)
+    elif checkpoint:  # it may have been killed between its last checkpoint and the log of it
+        log = SaveCheckpoint(checkpoint, arguments.output, [], list, 1, steps)
+        log.on_train_begin()
+        log.on_train_end()
     if checkpoint:
         evaluate_best(checkpoint, data, arguments, command)
     if replicas:
