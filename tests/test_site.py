@@ -20,7 +20,7 @@ SOURCES = [
     ROOT / "notebooks" / "code_2019" / "README.md",
 ]
 NAMES = [path.relative_to(ROOT).with_suffix("").as_posix() for path in SOURCES]
-NOTEBOOKS = [name for name in NAMES if name.startswith("notebooks/0")]
+NOTEBOOKS = [name for name in NAMES if name.removeprefix("notebooks/")[0].isdigit()]
 
 
 class Page(HTMLParser):
