@@ -231,16 +231,21 @@ def plot_progress(image: np.ndarray, mask: np.ndarray, found: dict[int, np.ndarr
 
     image: (H, W, 3) in [0, 1]; mask: (H, W, 1) of 0 and 1; found: by epoch the probabilities, (H, W, 1).
     """
+    figure, axes, ious = _strip(image, mask, [probabilities >= 0.5 for probabilities in found.values()])
+    set_title(axes[0], "mask")
+    for axis, epoch, iou in zip(axes[1:], found, ious, strict=True):
+        set_title(axis, f"epoch {epoch}: {iou:.2f}")
+    said = (f"{epoch}: {iou:.2f}" for epoch, iou in zip(found, ious, strict=True))
+    return DescribedFigure(figure, f"IoU after epoch {', '.join(said)}")
+
+
+def _strip(image: np.ndarray, mask: np.ndarray, found: Sequence[np.ndarray]) -> tuple[Figure, np.ndarray, list[float]]:
+    """An image with its mask, and then with each of what was found, bool (H, W, 1): the panels, and the IoUs."""
     figure, axes = make_panels(1, len(found) + 1, width=9.2 / (len(found) + 1))
-    axes[0, 0].imshow(overlay(image, mask))
-    set_title(axes[0, 0], "mask")
-    ious = {}
-    for axis, (epoch, probabilities) in zip(axes[0, 1:], found.items(), strict=True):
-        coin, true = probabilities >= 0.5, mask > 0.5
-        ious[epoch] = float(np.sum(coin & true)) / max(1, int(np.sum(coin | true)))
-        axis.imshow(overlay(image, coin.astype(np.uint8)))
-        set_title(axis, f"epoch {epoch}: {ious[epoch]:.2f}")
-    return DescribedFigure(figure, "IoU after epoch " + ", ".join(f"{epoch}: {iou:.2f}" for epoch, iou in ious.items()))
+    for axis, part in zip(axes[0], [mask, *found], strict=True):
+        axis.imshow(overlay(image, part.astype(np.uint8)))
+    true = mask > 0.5
+    return figure, axes[0], [float(np.sum(part & true)) / max(1, int(np.sum(part | true))) for part in found]
 
 
 def plot_findings(findings: Sequence[tuple[str, Path]], columns: int = 6) -> DescribedFigure:
@@ -266,13 +271,8 @@ def plot_answers(image: np.ndarray, mask: np.ndarray, answers: Mapping[str, np.n
 
     image: (H, W, 3) in [0, 1]; mask: (H, W, 1) of 0 and 1; answers: by name what is called object, bool (H, W, 1).
     """
-    figure, axes = make_panels(1, len(answers) + 1, width=9.2 / (len(answers) + 1))
-    axes[0, 0].imshow(overlay(image, mask))
-    set_title(axes[0, 0], "true mask")
-    said = []
-    for axis, (name, found) in zip(axes[0, 1:], answers.items(), strict=True):
-        axis.imshow(overlay(image, found.astype(np.uint8)))
+    figure, axes, ious = _strip(image, mask, [*answers.values()])
+    for axis, name in zip(axes, ["true mask", *answers], strict=True):
         set_title(axis, name)
-        iou = float(np.sum(found & (mask > 0))) / max(1, int(np.sum(found | (mask > 0))))
-        said.append(f"{name} {iou:.2f}")
+    said = (f"{name} {iou:.2f}" for name, iou in zip(answers, ious, strict=True))
     return DescribedFigure(figure, f"IoU of this picture: {', '.join(said)}")

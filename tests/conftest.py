@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 # They train many models, several processes, and the Keras of 2019: minutes each. Where there is a browser, test_lab.py
-# runs them and compares what they print, and nbval need not do it again.
+# runs them and compares what nbval would, so nbval need not do it again.
 LONG_NOTEBOOKS = ("06", "07", "08", "09", "10")
 LONGEST = [
     "test_workers.py",

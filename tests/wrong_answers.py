@@ -284,13 +284,18 @@ WRONG = [
         "Epoch 5 begins at batch 1",
     ),
     (3, 2, "WINDOW super().on_epoch_end(); self.first = (self.first + self.begun * 10) % 40", "twice in an epoch"),
-    (3, 3, "NOISE normal(size=(2, 8, 8, 1))", "not the same twice"),
-    (3, 3, "NOISE normal(size=(8, 8, 1)) [self.seed, self.epoch, index]", "expected (2, 8, 8, 1)"),
-    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, self.epoch]", "lacks the index"),
-    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.seed, index]", "lacks the epoch"),
-    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.epoch, index]", "lacks the seed"),
-    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) self.seed + self.epoch + index", "do not add"),
-    (3, 3, "NOISE normal(size=(2, 8, 8, 1)) [self.seed + self.epoch, index]", "do not add"),
+    (3, 3, "FILLED np.random.default_rng().normal(size=(2, 8, 8, 1))", "not the same twice"),
+    (
+        3,
+        3,
+        "FILLED np.random.default_rng([self.seed, self.epoch, index]).normal(size=(8, 8, 1))",
+        "expected (2, 8, 8, 1)",
+    ),
+    (3, 3, "FILLED np.random.default_rng([self.seed, self.epoch]).normal(size=(2, 8, 8, 1))", "lacks the index"),
+    (3, 3, "FILLED np.random.default_rng([self.seed, index]).normal(size=(2, 8, 8, 1))", "lacks the epoch"),
+    (3, 3, "FILLED np.random.default_rng([self.epoch, index]).normal(size=(2, 8, 8, 1))", "lacks the seed"),
+    (3, 3, "FILLED np.random.default_rng(self.seed + self.epoch + index).normal(size=(2, 8, 8, 1))", "do not add"),
+    (3, 3, "FILLED np.random.default_rng([self.seed + self.epoch, index]).normal(size=(2, 8, 8, 1))", "do not add"),
     (
         3,
         3,
@@ -424,8 +429,8 @@ WRONG = [
     (6, 0, "INDICES indices.astype(int)[..., None]", "The dtype is int64, expected uint8"),
     (6, 0, "INDICES rgb", "expected (4, 6, 1)"),
     (6, 0, "INDICES indices[..., None]", "became a class in silence"),
-    (6, 0, "INDICES strange('what is this?')", "the message does not name it"),
-    (6, 0, "INDICES table[tuple(rgb[2, 3])] * 0 + indices[..., None]", "raises a KeyError"),
+    (6, 0, "STRANGE strange('what is this?')", "the message does not name it"),
+    (6, 0, "STRANGE table[tuple(rgb[2, 3])]", "raises a KeyError"),
     (6, 0, "INDICES (rgb[..., :1] > 0).astype(np.uint8)", "Compare all three channels"),
     (6, 0, "INDICES np.where(indices < 2, 1 - indices, indices)[..., None]", "another index"),
     (6, 0, "INDICES print(indices)", "Nothing was returned"),
@@ -478,125 +483,122 @@ WRONG = [
 ]
 
 
+GUARDED = "class Guarded(Readable):\n    def __getitem__(self, index):\n        if HERE:\n            raise "
+GUARDED += "ERROR\n        return super().__getitem__(index)"
+CACHED = """
+class Cached(Ahead):
+    def __init__(self, **data):
+        super().__init__(**data)
+        self.cache = {}
+
+    def write(self, number, image_out, mask_out):
+        """
+FIRST = "super().write(number, image_out, mask_out); self.cache[number] = "
+AGAIN = "image_out[...], mask_out[...] = self.cache[number]"
+INDICES = """
+def to_indices(rgb, table):
+    indices, known = np.zeros((2, *rgb.shape[:2]), np.uint8)
+    for colour, index in table.items():
+        here = np.all(rgb == colour, axis=-1)
+        indices[here], known[here] = index, 1
+    """
+PARTS = {  # by the first word of an answer the whole of it; HERE stands the rest
+    "LEN": "class Counted(Start):\n    def __len__(self): HERE",
+    "READ": "class Readable(Counted):\n    HERE",
+    "GUARD": GUARDED.replace("ERROR", "IndexError('no such batch')"),
+    "BARE": GUARDED.replace("ERROR", "IndexError"),
+    "MIX": f"class Shuffled(Guarded):\n    epoch = -1\n    {MIX}HERE",
+    "GREY": """
+class GreySequence(CoinSequence):
+    def __getitem__(self, index):
+        images, masks = super().__getitem__(index)
+        return HERE""",
+    "FLIP": """
+def flip_and_turn(image, mask, rng):
+    turns, mirror = int(rng.integers(4)), rng.integers(2)
+    return HERE""",
+    "UP": """
+def up(x, copy, filters):
+    x = layers.Conv2DTranspose(filters, 2, strides=2)(x)
+    return HERE""",
+    "IOUS": """
+def picture_ious(model, batches):
+    found = []
+    for images, masks in batches:
+        found += [HERE]
+    return found""",
+    "WINDOW": """
+class Window(Diary):
+    begun = False
+
+    def on_epoch_begin(self):
+        super().on_epoch_begin()
+        self.begun = True
+
+    def on_epoch_end(self):
+        HERE""",
+    "FILLED": """
+class Noise(keras.utils.Sequence):
+    seed, epoch = 7, 0
+    def __getitem__(self, index): return HERE""",
+    "BYTE": """
+class OneByte(FastSequence):
+    def write(self, number, image_out, mask_out):
+        image, mask = read_pair(self.pairs[number])
+        HERE""",
+    "CACHE": f"{CACHED}HERE",
+    "STORED": f"{CACHED}if number in self.cache: {AGAIN}\n        else: {FIRST}HERE",
+    "AGAIN": f"{CACHED}if number in self.cache: HERE\n        else: {FIRST}image_out.copy(), mask_out.copy()",
+    "LABELS": """
+def count_labels(folder):
+    files = iter(sorted(folder.glob('*.json')))
+    def shapes(path): return [one['label'] for one in json.loads(path.read_text('utf-8'))['shapes']]
+    return HERE""",
+    "SPECKS": """
+def specks(mask, least):
+    areas = cv2.connectedComponentsWithStats(mask)[2][:, 4]
+    return HERE""",
+    "BRIGHT": """
+def suspicious(image, mask):
+    which = mask[..., 0] == 255
+    those, ground = image[which], image[~which]
+    return HERE""",
+    "INDICES": f"{INDICES}return HERE",
+    "STRANGE": f"""
+def strange(text): raise ValueError(text)
+{INDICES}if known.all(): return indices[..., None]
+    return HERE""",
+    "SHIFT": """
+def shift(image, mask, rng):
+    draw = lambda: rng.integers(-8, 9, size=2)
+    return HERE""",
+    "COUNTED": """
+def count_objects(rows, least):
+    counts, large, above = {}, {}, {}
+    for row in rows:
+        name, area = row['picture'], int(row['area_px'])
+        for counted, counts_it in ((counts, True), (large, area >= least), (above, area > least)):
+            if counts_it: counted[name] = counted.get(name, 0) + 1
+    return HERE""",
+    "WIDTHS": """
+def pixel_size(rows, diameter):
+    widths = [int(row['right']) - int(row['left']) for row in rows]
+    return HERE""",
+    "LEVEL": """
+def best_threshold(truth, probabilities):
+    levels = np.arange(0.05, 1, 0.05)
+    def iou_at(level):
+        found = probabilities >= level
+        return np.sum(truth & found) / np.sum(truth | found)
+    return HERE""",
+    "WHO": """
+def who_reads(order, number, batch_size, world):
+    place = order.index(number)
+    return HERE""",
+}
+
+
 def written(source):
     """The whole answer."""
-    if source.startswith("LEN"):
-        source = f"class Counted(Start):\n    def __len__(self): {source[4:]}"
-    if source.startswith("READ"):
-        source = f"class Readable(Counted):\n    {source[5:]}"
-    if source.startswith(("GUARD", "BARE")):
-        kind, _, condition = source.partition(" ")
-        error = "IndexError('no such batch')" if kind == "GUARD" else "IndexError"
-        source = (
-            f"class Guarded(Readable):\n    def __getitem__(self, index):\n        if {condition}:\n"
-            f"            raise {error}\n        return super().__getitem__(index)"
-        )
-    if source.startswith("MIX"):
-        source = f"class Shuffled(Guarded):\n    epoch = -1\n    {MIX}{source[4:]}"
-    if source.startswith("LABELS"):
-        source = (
-            "def count_labels(folder):\n    files = iter(sorted(folder.glob('*.json')))\n    shapes = lambda path: ["
-            f"one['label'] for one in json.loads(path.read_text('utf-8'))['shapes']]\n    return {source[7:]}"
-        )
-    if source.startswith("BRIGHT"):
-        source = (
-            "def suspicious(image, mask):\n    which = mask[..., 0] == 255\n"
-            f"    those, ground = image[which], image[~which]\n    return {source[7:]}"
-        )
-    if source.startswith("INDICES"):
-        source = (
-            "def strange(text): raise ValueError(text)\n"
-            "def to_indices(rgb, table):\n    indices = np.zeros(rgb.shape[:2], np.uint8)\n"
-            "    known = np.zeros(rgb.shape[:2], bool)\n"
-            "    for colour, index in table.items():\n        indices[np.all(rgb == colour, axis=-1)] = index\n"
-            "        known |= np.all(rgb == colour, axis=-1)\n"
-            f"    if known.all() and 'strange' in {source!r}: return indices[..., None]\n    return {source[8:]}"
-        )
-    if source.startswith("COUNTED"):
-        source = (
-            "def count_objects(rows, least):\n    counts, large, above = {}, {}, {}\n    for row in rows:\n"
-            "        name, area = row['picture'], int(row['area_px'])\n        counts[name] = counts.get(name, 0) + 1\n"
-            "        if area >= least: large[name] = large.get(name, 0) + 1\n"
-            f"        if area > least: above[name] = above.get(name, 0) + 1\n    return {source[8:]}"
-        )
-    if source.startswith("WIDTHS"):
-        source = (
-            "def pixel_size(rows, diameter):\n    widths = [int(row['right']) - int(row['left']) for row in rows]\n"
-            f"    return {source[7:]}"
-        )
-    if source.startswith("LEVEL"):
-        source = (
-            "def best_threshold(truth, probabilities):\n    levels = np.arange(0.05, 1, 0.05)\n"
-            "    def iou_at(level):\n        found = probabilities >= level\n"
-            f"        return np.sum(truth & found) / np.sum(truth | found)\n    return {source[6:]}"
-        )
-    if source.startswith("WINDOW"):
-        source = (
-            "class Window(Diary):\n    begun = False\n\n    def on_epoch_begin(self):\n"
-            "        super().on_epoch_begin()\n        self.begun = True\n\n    def on_epoch_end(self):\n"
-            f"        {source[7:]}"
-        )
-    if source.startswith("BYTE"):
-        source = (
-            "class OneByte(FastSequence):\n    def write(self, number, image_out, mask_out):\n"
-            f"        image, mask = read_pair(self.pairs[number])\n        {source[5:]}"
-        )
-    if source.startswith(("CACHE", "STORED", "AGAIN")):
-        kind, _, rest = source.partition(" ")
-        first = "super().write(number, image_out, mask_out); self.cache[number] = "
-        again = "image_out[...], mask_out[...] = self.cache[number]"
-        body = {
-            "CACHE": rest,
-            "STORED": f"if number in self.cache: {again}\n        else: {first}{rest}",
-            "AGAIN": f"if number in self.cache: {rest}\n        else: {first}image_out.copy(), mask_out.copy()",
-        }[kind]
-        source = (
-            "class Cached(Ahead):\n    def __init__(self, **data):\n        super().__init__(**data)\n"
-            f"        self.cache = {{}}\n\n    def write(self, number, image_out, mask_out):\n        {body}"
-        )
-    if source.startswith("GREY"):
-        source = (
-            "class GreySequence(CoinSequence):\n    def __getitem__(self, index):\n"
-            f"        images, masks = super().__getitem__(index)\n        return {source[5:]}"
-        )
-    if source.startswith("FLIP"):
-        source = (
-            "def flip_and_turn(image, mask, rng):\n    turns, mirror = int(rng.integers(4)), rng.integers(2)\n"
-            f"    return {source[5:]}"
-        )
-    if source.startswith("UP"):
-        source = (
-            "def up(x, copy, filters):\n    x = layers.Conv2DTranspose(filters, 2, strides=2)(x)\n"
-            f"    return {source[3:]}"
-        )
-    if source.startswith("IOUS"):
-        source = (
-            "def picture_ious(model, batches):\n    found = []\n    for images, masks in batches:\n"
-            f"        found += [{source[5:]}]\n    return found"
-        )
-    if source.startswith("NOISE"):
-        draw, _, key = source[6:].partition(")) ")
-        source = (
-            "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n    def __getitem__(self, index):\n"
-            f"        return np.random.default_rng({key}).{draw.rstrip(')')}))"
-        )
-    if source.startswith("FILLED"):
-        source = (
-            "class Noise(keras.utils.Sequence):\n    seed, epoch = 7, 0\n"
-            f"    def __getitem__(self, index): return {source[7:]}"
-        )
-    if source.startswith("SHIFT"):
-        source = (
-            f"def shift(image, mask, rng):\n    draw = lambda: rng.integers(-8, 9, size=2)\n    return {source[6:]}"
-        )
-    if source.startswith("WHO"):
-        source = (
-            "def who_reads(order, number, batch_size, world):\n    place = order.index(number)\n"
-            f"    return {source[4:]}"
-        )
-    if source.startswith("SPECKS"):
-        source = (
-            "def specks(mask, least):\n    areas = cv2.connectedComponentsWithStats(mask)[2][:, 4]\n"
-            f"    return {source[7:]}"
-        )
-    return source
+    kind, _, rest = source.partition(" ")
+    return PARTS[kind].replace("HERE", rest) if kind in PARTS else source

@@ -21,7 +21,7 @@ from segfeed.train.checkpoint import RunCheckpoint
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
-    """After each epoch saves the model and the callbacks `others`, then writes the logs; must be the last callback.
+    """After each epoch saves the model and the callbacks `others`; only `WriteLogs` may come after it.
 
     Within an epoch of `steps` steps it saves them, and the values of the variables `within_epoch`, whenever
     `every` has passed since it last did: a number of steps if it is an int, seconds if it is a float.
@@ -30,23 +30,16 @@ class SaveCheckpoint(keras.callbacks.Callback):
     def __init__(
         self,
         checkpoint: RunCheckpoint,
-        output: Path,
         others: Sequence[keras.callbacks.Callback],
         within_epoch: Callable[[], list[Any]],
         every: float,
         steps: int,
     ):
         super().__init__()
-        self.checkpoint, self.output, self.others = checkpoint, output, others
+        self.checkpoint, self.others = checkpoint, others
         self.within_epoch, self.every, self.steps = within_epoch, every, steps
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
-        self.writers = {
-            name: tf.summary.create_file_writer(os.fsencode(self.output / "tensorboard" / name))
-            for name in ("training", "validation")
-        }
-        self._log(self.checkpoint.content["history"])
         self.begun = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -65,17 +58,35 @@ class SaveCheckpoint(keras.callbacks.Callback):
         history = self.checkpoint.content["history"]
         history.append({"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}})
         self._save(epoch + 1, finished=self.model.stop_training)
-        self._log(history[-1:])
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        for writer in self.writers.values():
-            writer.close()
 
     def _save(self, epochs: int, **place: Any) -> None:
         now = time.monotonic()
         self.checkpoint.content["seconds"] += now - self.begun
         self.begun = now
         self.checkpoint.save(self.model, epochs, self.others, **place)
+
+
+class WriteLogs(keras.callbacks.Callback):
+    """Writes log.csv and the files of TensorBoard: both anew when a training begins or goes on, then epoch by epoch."""
+
+    def __init__(self, checkpoint: RunCheckpoint, output: Path):
+        super().__init__()
+        self.checkpoint, self.output = checkpoint, output
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        shutil.rmtree(self.output / "tensorboard", ignore_errors=True)
+        self.writers = {
+            name: tf.summary.create_file_writer(os.fsencode(self.output / "tensorboard" / name))
+            for name in ("training", "validation")
+        }
+        self._log(self.checkpoint.content["history"])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._log(self.checkpoint.content["history"][-1:])
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        for writer in self.writers.values():
+            writer.close()
 
     def _log(self, rows: list[dict[str, float]]) -> None:
         """The whole CSV file, and some rows for TensorBoard, which is not needed to write them."""

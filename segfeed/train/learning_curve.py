@@ -9,6 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -111,8 +112,14 @@ def _refuse_other_sizes(output: Path, sizes: list[int]) -> None:
 def _mean_iou(run: Path) -> float:
     """On validation, the mean over the classes besides ground that are in the masks or are found."""
     scores = json.loads((run / "run.json").read_text(encoding="utf-8"))["scores"]
-    occur = [row["iou"] for row in list(scores.values())[1:] if row["true_pixels"] + row["found_pixels"]]
+    occur = [row["iou"] for row in list(scores.values())[1:] if _occurs(row)]
     return float(np.mean(occur)) if occur else 0.0
+
+
+def _occurs(row: dict[str, Any]) -> bool:
+    if "true_pixels" in row:
+        return row["true_pixels"] + row["found_pixels"] > 0
+    return row["iou"] > 0 or row["boundary_f"] is not None  # a run of an earlier version, which did not count them
 
 
 def _write_rows(path: Path, rows: list[tuple[int, int, float]]) -> None:

@@ -34,6 +34,7 @@ from segfeed.train.callbacks import (
     RestoreCallbacks,
     SaveCheckpoint,
     StopAtNaN,
+    WriteLogs,
     random_states,
 )
 from segfeed.train.checkpoint import RunCheckpoint, checksum, place_of
@@ -147,9 +148,9 @@ def _run(
     if not trained:
         _fit(arguments, model, data, checkpoint, progress)
     elif checkpoint:  # it may have been killed between its last checkpoint and the log of it
-        log = SaveCheckpoint(checkpoint, arguments.output, [], list, 1, steps)
-        log.on_train_begin()
-        log.on_train_end()
+        logs = WriteLogs(checkpoint, arguments.output)
+        logs.on_train_begin()
+        logs.on_train_end()
     if checkpoint:
         evaluate_best(checkpoint, data, arguments, command)
     if replicas:
@@ -235,7 +236,8 @@ def _fit(
     callbacks += [EpochProgress(progress, arguments.epochs, steps)]
     if checkpoint:
         every = arguments.save_every
-        callbacks.append(SaveCheckpoint(checkpoint, arguments.output, stateful, within_epoch, every, steps))
+        callbacks.append(SaveCheckpoint(checkpoint, stateful, within_epoch, every, steps))
+        callbacks.append(WriteLogs(checkpoint, arguments.output))
     common: dict[str, Any] = {
         "validation_data": data.validation,
         "epochs": arguments.epochs,
