@@ -149,11 +149,15 @@ def test_the_film_is_stepped_by_buttons_and_by_keys_and_says_what_it_shows(page,
     assert words.inner_text().startswith("0.00 of ") and "Trained: 0." in words.inner_text()
     film.locator("select").first.select_option("4")
     film.locator("select").last.select_option("6")
-    film.locator("[data-do=next]").click()
-    assert not words.inner_text().startswith("0.00 of ")
-    film.locator("input").press("End")
-    assert "To come: 0. Being made: none." in words.inner_text() and "Never used: " in words.inner_text()
+    seen = [words.inner_text()]
+    while not seen[-1].startswith(f"{seen[-1].split()[2]} of "):  # until the end: each step shows another moment
+        film.locator("[data-do=next]").click()
+        seen.append(words.inner_text())
+        assert float(seen[-1].split()[0]) > float(seen[-2].split()[0])
+    assert "To come: 0. Being made: none." in seen[-1] and "Never used: " in seen[-1]
     film.locator("[data-do=back]").click()
-    assert "Never used: " in words.inner_text() and not errors
+    assert words.inner_text() == seen[-2]
+    film.locator("input").press("End")
+    assert words.inner_text() == seen[-1] and not errors
     page.set_viewport_size({"width": 390, "height": 844})  # where the drawing is wider than the page
     assert not faults(page, ".fit-film")
