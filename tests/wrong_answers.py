@@ -397,19 +397,35 @@ WRONG = [
     (-1, 0, "def rate(lr, decay, step): return lr * np.exp(-decay * step)", "an exponential"),
     (-1, 0, "def rate(lr, decay, step): return lr", "does not fall"),
     (-1, 0, "def rate(lr, decay, step): return lr - decay * step", "Divide the rate"),
-    (-1, 1, "def target(mask): return mask / 255", "(2, 2, 3), expected (2, 2, 1)"),
-    (-1, 1, "def target(mask): return (mask[..., 0] > 127).astype(np.float32)", "the axis stays"),
-    (-1, 1, "def target(mask): return mask[..., :1] / np.float32(255)", "JPEG has softened"),
-    (-1, 1, "def target(mask): return (mask[..., :1] > 0).astype(np.float32)", "in the middle"),
-    (-1, 1, "def target(mask): return mask[..., :1] > 127", "of type bool"),
-    (-1, 1, "def target(mask): return np.where(mask[..., :1] > 127, 255, 0)", "Coin is 1, not 255"),
-    (-1, 1, "def target(mask): return (mask[..., :1] < 127).astype(np.float32)", "exchanged"),
-    (-1, 1, "def target(mask): return (mask[..., :1] > 127).astype(float)", "of type float64"),
-    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
-    (-1, 2, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),
-    (-1, 2, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
-    (-1, 2, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
-    (-1, 2, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
+    (-1, 1, "DICE both", "expected 0."),
+    (-1, 1, "DICE 1 - (2 * both + 1) / (t + f + 1)", "That is the loss"),
+    (-1, 1, "DICE 2 * both / (t + f)", "Add the two 1s"),
+    (-1, 1, "DICE (both + 1) / (t + f + 1)", "counts twice"),
+    (-1, 1, "DICE (2 * both + 1) / (t + f)", "below the line too"),
+    (-1, 1, "DICE (2 * both + 1) / (t + f - both + 1)", "as an IoU does"),
+    (-1, 1, "DICE print(both)", "Nothing was returned"),
+    (-1, 1, "DICE (2 * truth * found + 1) / (truth + found + 1)", "sum over all axes"),
+    (-1, 1, "def dice(truth, found): return 2 * np.sum(np.array(truth) * found) + 1", "Use keras.ops, not NumPy"),
+    (-1, 1, "def dice(truth, found): return keras.ops.flatten(truth)", "has no attribute 'flatten'"),
+    (-1, 2, "BATCHES None", "Nothing was returned"),
+    (-1, 2, "BATCHES iter(made())", "Return a Sequence"),
+    (-1, 2, "BATCHES made(ids=ids[:4])", "4 of 6 pictures"),
+    (-1, 2, "BATCHES made(img_size=128)", "hand `size` on"),
+    (-1, 2, "BATCHES made(batch_size=4)", "Hand `batch_size` on"),
+    (-1, 2, "BATCHES made(augment=change)", "are turned or mirrored"),
+    (-1, 2, "BATCHES made(shuffle=True)", "The validation pictures are shuffled"),
+    (-1, 2, "BATCHES made(augment=None)", "neither turned nor mirrored"),
+    (-1, 2, "BATCHES made(augment=mirror if train else None)", "mirrored, but not turned"),
+    (-1, 2, "BATCHES made(seed=0)", "Two seeds give the same batches"),
+    (-1, 2, "BATCHES made(seed=np.random.default_rng().integers(10**9))", "two different batches"),
+    (-1, 2, "BATCHES made(shuffle=False)", "in the order of the folder"),
+    (-1, 2, "BATCHES made(augment=apart if train else None)", "are turned differently"),
+    (-1, 2, "BATCHES utils.DataGenerator(ids, folder, masks)", "stopped in"),
+    (-1, 3, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
+    (-1, 3, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),
+    (-1, 3, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
+    (-1, 3, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
+    (-1, 3, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
     (5, 0, "LABELS 'coin', 'hand', 'coin', '동전'", "You return a tuple"),
     (5, 0, "LABELS Counter(shapes(next(files)))", "Only one of the files"),
     (5, 0, "LABELS Counter(label for path in files for label in {*shapes(path)})", "count shapes, not files"),
@@ -549,6 +565,21 @@ class OneByte(FastSequence):
     "CACHE": f"{CACHED}HERE",
     "STORED": f"{CACHED}if number in self.cache: {AGAIN}\n        else: {FIRST}HERE",
     "AGAIN": f"{CACHED}if number in self.cache: HERE\n        else: {FIRST}image_out.copy(), mask_out.copy()",
+    "DICE": """
+def dice(truth, found):
+    both, t, f = keras.ops.sum(truth * found), keras.ops.sum(truth), keras.ops.sum(found)
+    return HERE""",
+    "BATCHES": """
+def pair_batches(folder, batch_size=4, size=128, train=False, seed=0):
+    images, masks = f'{folder}/imgs', f'{folder}/masks'
+    ids = [pair.stem for pair in utils.find_pairs(images, masks)]
+    flip = keras.layers.RandomFlip('horizontal')
+    mirror, change = utils.KerasAugment(flip), utils.KerasAugment(keras.layers.RandomRotation(20 / 360), flip)
+    def apart(image, mask, rng): return change(image, mask, rng)[0], mask
+    def made(**other):
+        given = dict(ids=ids, imgs_dir=images, masks_dir=masks, batch_size=batch_size, img_size=size)
+        return utils.DataGenerator(**given | dict(shuffle=train, seed=seed, augment=change if train else None) | other)
+    return HERE""",
     "LABELS": """
 def count_labels(folder):
     files = iter(sorted(folder.glob('*.json')))

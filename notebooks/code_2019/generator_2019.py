@@ -1,43 +1,14 @@
-"""Batches of images and masks from two folders."""
+"""Batches of images and masks, turned and mirrored alike, from the folders imgs and masks."""
 
-import os
-
-import keras
-import numpy as np
-from skimage import io
+from keras.preprocessing.image import ImageDataGenerator
 
 
-class PairSequence(keras.utils.Sequence):
-    def __init__(self, names, img_dir, mask_dir, batch_size=4, size=128, classes=1, shuffle=True):
-        self.names = names
-        self.img_dir = img_dir
-        self.mask_dir = mask_dir
-        self.batch_size = batch_size
-        self.size = size
-        self.classes = classes
-        self.shuffle = shuffle
-        self.on_epoch_end()
-
-    def __len__(self):
-        return int(np.floor(len(self.names) / self.batch_size))
-
-    def on_epoch_end(self):
-        self.order = np.arange(len(self.names))
-        if self.shuffle:
-            np.random.shuffle(self.order)
-
-    def load(self, name):
-        img = io.imread(os.path.join(self.img_dir, name))
-        mask = cv2.imread(os.path.join(self.mask_dir, name))
-        image = image / 255.0
-        mask = mask / 255.0
-        return image, mask
-
-    def __getitem__(self, index):
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images, masks = [], []
-        for number in chosen:
-            image, mask = self.load(self.names[number])
-            images.append(image)
-            masks.append(np.expand_dims(mask, -1))
-        return np.array(images), np.array(masks)
+def pair_batches(folder, batch_size=4, size=128, seed=1):
+    changes = {"rotation_range": 20, "horizontal_flip": True, "fill_mode": "reflect"}
+    flow = {"class_mode": None, "target_size": (size, size), "batch_size": batch_size, "seed": seed}
+    images = ImageDataGenerator(rescale=1 / 255, **changes)
+    masks = ImageDataGenerator(rescale=1 / 255, **changes)
+    images = images.flow_from_directory(folder, classes=["imgs"], **flow)
+    masks = masks.flow_from_directory(folder, classes=["masks"], color_mode="grayscale", **flow)
+    while True:
+        yield next(images), next(masks)

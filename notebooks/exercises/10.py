@@ -41,49 +41,144 @@ def judge(rate):
         return "Right in all three cases."
 
 
-# %% 2. A target from an old mask
+# %% 2. Dice with keras.ops
 # %% Hint 1
-# Take one of the three channels, but keep the axis; then cut in the middle, for JPEG has softened 0 and 255.
+# `keras.ops.sum(x)` adds up all numbers of a tensor, whatever its shape. So nothing needs to be flattened.
 # %% Hint 2
-# `mask[..., :1]` keeps the axis, `> 127` gives True and False, and `astype(np.float32)` makes 1 and 0 of them.
-# %% Stub
-def target(mask): ...
-
-
-noisy = np.repeat(np.array([[0, 9], [130, 251]], np.uint8)[..., None], 3, axis=-1)
-
-
+# `truth * found` works on tensors as on arrays. Put three sums together: of the product, of `truth` and of `found`.
 # %% Solution
-def target(mask):
-    return (mask[..., :1] > 127).astype(np.float32)
+def dice(truth, found):
+    both = keras.ops.sum(truth * found)
+    return (2 * both + 1) / (keras.ops.sum(truth) + keras.ops.sum(found) + 1)
 
 
 # %% Check
-def judge(target):
-    made = target(noisy.copy())
-    wanted = np.array([[[0], [0]], [[1], [1]]], np.float32)
+def judge(dice):
+    rng = np.random.default_rng(0)
+    truth = (rng.random((2, 4, 4, 1)) > 0.7).astype(np.float32)
+    found = rng.random(truth.shape, dtype=np.float32)
+    both, all_true, all_found = (
+        float(part.sum()) for part in (truth * found, truth, found)
+    )
+    right = (2 * both + 1) / (all_true + all_found + 1)
+    hints = {
+        1 - right: "That is the loss. Dice itself is 1 where both agree.",
+        2 * both / (all_true + all_found): "Add the two 1s.",
+        (both + 1) / (all_true + all_found + 1): "The sum of the product counts twice.",
+        (2 * both + 1) / (all_true + all_found): "The 1 stands below the line too.",
+        (2 * both + 1)
+        / (
+            all_true + all_found - both + 1
+        ): "That divides by the union, as an IoU does.",
+    }
+    made = dice(*map(keras.ops.convert_to_tensor, (truth, found)))
     if made is None:
-        return "Return an array."
-    elif np.shape(made) != wanted.shape:
-        return f"The shape is {np.shape(made)}, expected (2, 2, 1): one channel, and the axis stays."
-    elif not np.isin(made, (0, 1)).all():
-        hint = (
-            "Compare with 127: JPEG has softened the values."
-            if made.max() < 255
-            else "Coin is 1, not 255."
-        )
-        return f"It holds {np.unique(made).astype(float).round(2).tolist()}, expected 0, and 1 for coin. {hint}"
-    elif np.array_equal(made, 1 - wanted):
-        return "Coin and ground are exchanged: coin is 1."
-    elif not np.array_equal(made, wanted):
-        return f"{int(np.sum(made != wanted))} of 4 pixels are wrong. Cut in the middle of 0 and 255."
-    elif made.dtype != np.float32:
-        return f"The values are right, but of type {made.dtype}; metrics want float32."
+        return "Nothing was returned: print only shows a number, return gives it back."
+    elif np.ndim(made):
+        return f"The shape is {tuple(np.shape(made))}, expected one number: sum over all axes."
+    try:
+        tf.function(dice)(truth, found)
+    except (NotImplementedError, TypeError, AttributeError):
+        return "It works on numbers, but not inside `fit`, which draws up a plan of the sums first. Use keras.ops, not NumPy."
+    if np.isclose(float(made), right, rtol=1e-4):
+        return "Right, and `flatten` was never needed."
+    hint = next(
+        (
+            text
+            for value, text in hints.items()
+            if np.isclose(float(made), value, rtol=1e-4)
+        ),
+        "(2 × the sum of the product + 1) / (the sum of both + 1).",
+    )
+    return (
+        f"For a random pair you return {float(made):.3f}, expected {right:.3f}. {hint}"
+    )
+
+
+# %% 3. One Sequence
+# %% Hint 1
+# `utils.find_pairs(imgs_dir, masks_dir)` finds the pairs of a folder, and `pair.stem` is the name of one. Give the list
+# of stems to `utils.DataGenerator`, with both folders, `batch_size` and `size`.
+# %% Hint 2
+# Only three arguments depend on the training: `shuffle=train`, `seed=seed`, and `augment=`, which is None or
+# `utils.KerasAugment(keras.layers.RandomRotation(20 / 360), keras.layers.RandomFlip("horizontal"))`.
+# %% Stub
+def pair_batches(folder, batch_size=4, size=128, train=False, seed=0): ...
+
+
+# %% Solution
+def pair_batches(folder, batch_size=4, size=128, train=False, seed=0):
+    images, masks = f"{folder}/imgs", f"{folder}/masks"
+    ids = [pair.stem for pair in utils.find_pairs(images, masks)]
+    turn = keras.layers.RandomRotation(20 / 360)
+    flip = keras.layers.RandomFlip("horizontal")
+    augment = utils.KerasAugment(turn, flip) if train else None
+    settings = {"shuffle": train, "seed": seed, "augment": augment}
+    return utils.DataGenerator(ids, images, masks, batch_size, size, **settings)
+
+
+# %% Check
+def judge(pair_batches):
+    def whole(sequence):
+        return np.concatenate([sequence[index][0] for index in range(len(sequence))])
+
+    folder = FEW / "valid"
+    valid = pair_batches(folder, size=64)
+    if valid is None:
+        return "Nothing was returned. Return the DataGenerator."
+    elif not isinstance(valid, keras.utils.PyDataset):
+        return f"You return {type(valid).__name__}. Return a Sequence, such as a DataGenerator."
+    stems = sorted(path.stem for path in folder.glob("imgs/*"))
+    plain = utils.DataGenerator(
+        stems, folder / "imgs", folder / "masks", 6, 64, shuffle=False
+    )[0]
+    made = whole(valid)
+    if len(made) != 6:
+        return f"The validation gives {len(made)} of 6 pictures."
+    elif made.shape != plain[0].shape:
+        return f"The images are {made.shape[1:]}, expected (64, 64, 3): hand `size` on."
+    elif len(valid[0][0]) != 4 or len(pair_batches(folder, 2, 64)) != 3:
+        return "The batches have another size. Hand `batch_size` on."
+    valid.on_epoch_end()
+    later = whole(valid)
+    known = {image.tobytes() for image in plain[0]}
+    mirrored = known | {image[:, ::-1].tobytes() for image in plain[0]}
+    if not all(image.tobytes() in known for image in made):
+        return "The validation pictures are turned or mirrored. Without `train` give no `augment`."
+    elif not (np.array_equal(made, plain[0]) and np.array_equal(later, plain[0])):
+        return "The validation pictures are shuffled. Give `shuffle=train`."
+    first, again, other = (
+        whole(pair_batches(folder, size=64, train=True, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    if first.shape != made.shape:
+        return f"The training gives {len(first)} of 6 pictures."
+    elif all(image.tobytes() in known for image in first):
+        return "The training pictures are neither turned nor mirrored. Give `augment` if `train` is true."
+    elif all(image.tobytes() in mirrored for image in np.concatenate([first, other])):
+        return "The training pictures are mirrored, but not turned."
+    elif not np.array_equal(first, again):
+        return "The same seed gives two different batches. Leave the drawing to the DataGenerator."
+    elif np.array_equal(first, other):
+        return "Two seeds give the same batches. Hand `seed` on."
+    orders = [pair_batches(folder, size=64, train=True, seed=seed) for seed in range(4)]
+    for order in orders:
+        order.augment = None
+    if all(np.array_equal(whole(order), plain[0]) for order in orders):
+        return "The training pictures come in the order of the folder. Give `shuffle=train`."
+    images, masks = pair_batches(PORT / "same", 8, train=True)[0]
+    turned = np.sum((images[..., :1] > 0.5) & (masks > 0.5)) / np.sum(
+        (images[..., :1] > 0.5) | (masks > 0.5)
+    )
+    if not np.isin(masks, (0, 1)).all():
+        return "The masks hold values between 0 and 1. A mask is turned by its nearest pixel."
+    elif turned < 0.9:
+        return "Images and masks are turned differently. Change both in one place."
     else:
-        return "Right."
+        return "Right: sharp masks, equal turns, a seed of its own, and a validation that stays as it is."
 
 
-# %% 3. IoU of the whole set
+# %% 4. IoU of the whole set
 # %% Hint 1
 # A fraction of sums is not a mean of fractions: add up `both` and `either` over the batches first.
 # %% Hint 2
