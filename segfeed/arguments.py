@@ -89,6 +89,10 @@ def check_arguments(given: DataGenerator) -> None:
     for name in ("augment", "preprocess"):
         if not (getattr(given, name) is None or callable(getattr(given, name))):
             raise ValueError(f"{name} is {getattr(given, name)!r}: give a function.")
+    if hasattr(given.augment, "trainable_weights"):
+        raise ValueError(
+            "augment is a layer or model of Keras: give KerasAugment(layer), which changes the mask alike."
+        )
     if given.class_weights is not None and not _are_weights(given.class_weights, names):
         raise ValueError(
             f"class_weights is {given.class_weights}: give each of {names} classes a number from 0 on, in a list."

@@ -63,11 +63,18 @@ class KerasAugment:
     Each layer draws once for image and mask together, from the `rng` of the sample and not from a
     state of its own; masks are moved by the nearest pixel (give no other `interpolation`). Layers
     want `data_format="channels_last"`, Keras' default.
+
+    Raises TypeError for what is no such layer.
     """
 
     _one_at_a_time = threading.Lock()  # a layer keeps its state while it draws
 
     def __init__(self, *layers: keras.layers.Layer):
+        if strange := [layer for layer in layers if not hasattr(layer, "generator")]:
+            raise TypeError(
+                f"{strange[0]!r} is no layer of Keras that draws at random: give such layers one by one, as in "
+                f"KerasAugment(RandomRotation(0.1), RandomZoom(0.2))."
+            )
         self.layers = layers
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

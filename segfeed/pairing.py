@@ -138,10 +138,10 @@ def stem_of_id(given: Any, imgs_dir: Path, files: Mapping[str, str]) -> str:
     if is_path:
         given = os.fsdecode(given)
     if not isinstance(given, str):
-        raise DataError(
-            f"the id {given!r} is of type {type(given).__name__}, expected text such as '0007'. "
-            f"Read a table of ids as text: with pandas, read_csv(..., dtype=str)."
-        )
+        cure = "Read a table of ids as text: with pandas, read_csv(..., dtype=str)."
+        if isinstance(given, Pair):
+            cure = "Give its stem."
+        raise DataError(f"the id {given!r} is of type {type(given).__name__}, expected text such as '0007'. {cure}")
     name = unicodedata.normalize("NFC", given.rstrip("\r\n"))  # a line of a file ends with it
     folder, _, last = name.replace("\\", "/").rpartition("/")
     if folder and os.path.abspath(folder) == os.path.abspath(imgs_dir):

@@ -75,5 +75,8 @@ def in_words(matches: list[Match], path: Path) -> str:
         where = f"{path}:{line}: {text}" if line else f"{path}: {text}"
         symptom = f"{row.message} {row.note}".strip() if line else row.note
         said = [f"  today:  {symptom}"] if symptom else []
-        parts.append("\n".join([where, *said, f"  cause:  {row.cause}", f"  cure:   {row.cure}"]))
+        cause, cure = (
+            re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", words) for words in (row.cause, row.cure)
+        )  # without links
+        parts.append("\n".join([where, *said, f"  cause:  {cause}", f"  cure:   {cure}"]))
     return "\n\n".join(parts or [f"{path}: no row applies."])

@@ -309,6 +309,12 @@ def test_draws_belong_to_seed_epoch_and_sample(world, augment):
     assert not np.array_equal(first[0], epoch(0, seed=1)[0])
 
 
+@pytest.mark.parametrize("given", [[LAYERS["flip"]()], LAYERS["flip"], keras.layers.Rescaling(1 / 255)])
+def test_a_keras_augment_takes_layers_that_draw_one_by_one(given):
+    with pytest.raises(TypeError, match="give such layers one by one"):
+        KerasAugment(LAYERS["rotation"](), given)
+
+
 def test_a_keras_augment_survives_a_pickle():
     mask = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
     augment = KerasAugment(LAYERS["rotation"]())

@@ -573,6 +573,7 @@ def test_splits_of_the_audit_take_the_same_ids(tmp_path):
         ([1.0], "of type float"),
         (["동전 1", float("nan")], "of type float"),
         ([None], "of type NoneType"),
+        ([Pair("동전 1", Path("a.jpg"), Path("a.png"))], "of type Pair.*Give its stem"),
         ("동전 1", "the ids are one text, '동전 1'"),
         ([Path("elsewhere") / "동전 1.jpg"], "elsewhere"),
         (["동전 1", ""], "no image in"),

@@ -868,6 +868,7 @@ BAD_ARGUMENTS = {
     "a number of workers": ({"shard": 2}, "shard is 2: (rank, world)"),
     "no shard": ({"shard": None}, "shard is None: (rank, world)"),
     "half a worker": ({"shard": (0, 1.5)}, "shard is 1.5: give a whole number"),
+    "augment as a layer": ({"augment": keras.layers.RandomFlip()}, "give KerasAugment(layer)"),
     "augment by name": ({"augment": "flip"}, "augment is 'flip': give a function"),
     "preprocess by name": ({"preprocess": "resnet34"}, "preprocess is 'resnet34': give a function"),
     "colours without classes": ({"colours": [(0, 0, 0)]}, "colours is [(0, 0, 0)]: give a table of (red, green, blue)"),

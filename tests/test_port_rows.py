@@ -75,6 +75,7 @@ def test_the_script_of_2019_is_found_line_by_line_and_that_of_today_is_clean(cap
     for words in ("tf.set_random_seed(seed)", "Adam(lr=1e-3, decay=1e-5)", "fit_generator(", "ImageDataGenerator"):
         assert re.search(rf"_2019\.py:\d+: .*{re.escape(words)}", said), words
     assert "cure:   `learning_rate`" in said
+    assert "a Sequence of your own (notebook 02)" in said and "](" not in said, "a terminal shows no links"
     assert main(["port", str(folder / "train_today.py"), str(folder / "generator_today.py")]) == 0
     assert capsys.readouterr().out.count("no row applies.") == 2
 

@@ -397,7 +397,20 @@ WRONG = [
     (-1, 0, "def rate(lr, decay, step): return lr * np.exp(-decay * step)", "an exponential"),
     (-1, 0, "def rate(lr, decay, step): return lr", "does not fall"),
     (-1, 0, "def rate(lr, decay, step): return lr - decay * step", "Divide the rate"),
+    (-1, 0, "def rate(lr, decay, step): return lr / (1 + decay)", "`step` is missing"),
+    (-1, 0, "def rate(lr, decay, step): return lr / 1 + decay * step", "needs brackets"),
+    (-1, 0, "def rate(lr, decay, step): return lr * (1 - decay * step)", "the same amount"),
+    (-1, 0, "def rate(lr, decay, step): return 1e-3 / (1 + decay * step)", "use `lr`"),
     (-1, 1, "DICE both", "expected 0."),
+    (-1, 1, "DICE float((2 * both + 1) / (t + f + 1))", "no float()"),
+    (-1, 1, "DICE (both + 1) / (t + f - both + 1)", "That is the IoU"),
+    (
+        -1,
+        1,
+        "DICE keras.ops.mean((2 * each(truth * found) + 1) / (each(truth + found) + 1))",
+        "a mean over the pictures",
+    ),
+    (-1, 1, "DICE (2 * keras.ops.sum(truth * cut) + 1) / (t + keras.ops.sum(cut) + 1)", "Do not cut"),
     (-1, 1, "DICE 1 - (2 * both + 1) / (t + f + 1)", "That is the loss"),
     (-1, 1, "DICE 2 * both / (t + f)", "Add the two 1s"),
     (-1, 1, "DICE (both + 1) / (t + f + 1)", "counts twice"),
@@ -405,7 +418,7 @@ WRONG = [
     (-1, 1, "DICE (2 * both + 1) / (t + f - both + 1)", "as an IoU does"),
     (-1, 1, "DICE print(both)", "Nothing was returned"),
     (-1, 1, "DICE (2 * truth * found + 1) / (truth + found + 1)", "sum over all axes"),
-    (-1, 1, "def dice(truth, found): return 2 * np.sum(np.array(truth) * found) + 1", "Use keras.ops, not NumPy"),
+    (-1, 1, "def dice(truth, found): return 2 * np.sum(np.array(truth) * found) + 1", "no NumPy"),
     (-1, 1, "def dice(truth, found): return keras.ops.flatten(truth)", "has no attribute 'flatten'"),
     (-1, 2, "BATCHES None", "Nothing was returned"),
     (-1, 2, "BATCHES iter(made())", "Return a Sequence"),
@@ -419,12 +432,27 @@ WRONG = [
     (-1, 2, "BATCHES made(seed=0)", "Two seeds give the same batches"),
     (-1, 2, "BATCHES made(seed=np.random.default_rng().integers(10**9))", "two different batches"),
     (-1, 2, "BATCHES made(shuffle=False)", "in the order of the folder"),
+    (-1, 2, "BATCHES made(ids=ids[::-1])", "in the order of their names"),
+    (-1, 2, "BATCHES made(imgs_dir=folder + '/imgs')", "yours takes no Path"),
+    (-1, 2, "BATCHES made(imgs_dir=folder / 'imgs')", "yours takes no text"),
+    (-1, 2, "BATCHES turned(rotate(20 / 360))", "turned, but not mirrored"),
+    (-1, 2, "BATCHES turned(rotate(0.2), flip)", "degrees. At most 20"),
+    (-1, 2, "BATCHES turned(rotate(20 / 360), keras.layers.RandomFlip())", "upside down"),
+    (-1, 2, "BATCHES turned(rotate(20 / 360), keras.layers.RandomFlip('vertical'))", "upside down"),
+    (-1, 2, "BATCHES turned([rotate(20 / 360), flip])", "one by one"),
+    (-1, 2, "BATCHES made(augment=keras.Sequential([flip]))", "KerasAugment"),
+    (-1, 2, "BATCHES made(ids=utils.find_pairs(images, masks))", "Give its stem"),
+    (-1, 3, "def whole_iou(both, either): return 100 * sum(both) / sum(either)", "not percent"),
+    (-1, 3, "def whole_iou(both, either): return (sum(both) + 1) / (sum(either) + 1)", "Add no 1"),
+    (-1, 3, "def whole_iou(both, either): return sum(either) / sum(both)", "other way round"),
+    (-1, 3, "def whole_iou(both, either): return sum(both) / (sum(both) + sum(either))", "already holds"),
+    (-1, 3, "def whole_iou(both, either): return np.array(both) / np.array(either)", "Return one number"),
     (-1, 2, "BATCHES made(augment=apart if train else None)", "are turned differently"),
     (-1, 2, "BATCHES utils.DataGenerator(ids, folder, masks)", "stopped in"),
     (-1, 3, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either)])", "mean over batches"),
     (-1, 3, "def whole_iou(both, either): return np.mean([b / e for b, e in zip(both, either) if b])", "left out"),
-    (-1, 3, "def whole_iou(both, either): return sum(both) / len(both)", "sum first"),
-    (-1, 3, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "sum first"),
+    (-1, 3, "def whole_iou(both, either): return sum(both) / len(both)", "Sum first"),
+    (-1, 3, "def whole_iou(both, either): return 2 * sum(both) / (sum(both) + sum(either))", "That is Dice"),
     (-1, 3, "def whole_iou(both, either): return sum(both) / sum(either)", "now return 0"),
     (5, 0, "LABELS 'coin', 'hand', 'coin', '동전'", "You return a tuple"),
     (5, 0, "LABELS Counter(shapes(next(files)))", "Only one of the files"),
@@ -567,6 +595,8 @@ class OneByte(FastSequence):
     "AGAIN": f"{CACHED}if number in self.cache: HERE\n        else: {FIRST}image_out.copy(), mask_out.copy()",
     "DICE": """
 def dice(truth, found):
+    def each(x): return keras.ops.sum(x, (1, 2, 3))
+    cut = keras.ops.cast(found > 0.5, 'float32')
     both, t, f = keras.ops.sum(truth * found), keras.ops.sum(truth), keras.ops.sum(found)
     return HERE""",
     "BATCHES": """
@@ -576,6 +606,8 @@ def pair_batches(folder, batch_size=4, size=128, train=False, seed=0):
     flip = keras.layers.RandomFlip('horizontal')
     mirror, change = utils.KerasAugment(flip), utils.KerasAugment(keras.layers.RandomRotation(20 / 360), flip)
     def apart(image, mask, rng): return change(image, mask, rng)[0], mask
+    rotate = keras.layers.RandomRotation
+    def turned(*layers): return made(augment=utils.KerasAugment(*layers) if train else None)
     def made(**other):
         given = dict(ids=ids, imgs_dir=images, masks_dir=masks, batch_size=batch_size, img_size=size)
         return utils.DataGenerator(**given | dict(shuffle=train, seed=seed, augment=change if train else None) | other)

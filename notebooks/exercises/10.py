@@ -3,9 +3,10 @@
 
 # %% 1. The rate that falls
 # %% Hint 1
-# Old Keras divided the rate by a number that grows with the steps: 1 in step 0, and a little more in each step.
+# Divide the first rate by each of the others: 0.6 / 0.6, 0.6 / 0.4, 0.6 / 0.3 … By how much does this number grow in a
+# step?
 # %% Hint 2
-# In step `step` that number is `1 + decay * step`.
+# It grows by `decay`: in step `step` it is `1 + decay * step`.
 # %% Solution
 def rate(lr, decay, step):
     return lr / (1 + decay * step)
@@ -27,6 +28,10 @@ def judge(rate):
         0.1 / 2.5: "Step 0 has the whole rate.",
         0.1: "It does not fall.",
         0.1 * np.exp(-1): "That is an exponential.",
+        0.1 / 1.5: "`step` is missing.",
+        0.1 / 1 + 0.5 * 2: "The sum below the line needs brackets.",
+        0.1 * (1 - 0.5 * 2): "That falls by the same amount in each step.",
+        1e-3 / 2: "It must use `lr`.",
     }
     if None in mine:
         return "Nothing was returned: print only shows a number, return gives it back."
@@ -70,6 +75,20 @@ def judge(dice):
         / (
             all_true + all_found - both + 1
         ): "That divides by the union, as an IoU does.",
+        (both + 1)
+        / (
+            all_true + all_found - both + 1
+        ): "That is the IoU, which divides by the union.",
+    }
+    cut = (found > 0.5).astype(np.float32)
+    soft = [
+        (2 * (t * f).sum() + 1) / (t.sum() + f.sum() + 1)
+        for t, f in zip(truth, found, strict=True)
+    ]
+    hints |= {
+        np.mean(soft): "That is a mean over the pictures. Sum over all of them first.",
+        (2 * (truth * cut).sum() + 1)
+        / (all_true + cut.sum() + 1): "Do not cut the probabilities.",
     }
     made = dice(*map(keras.ops.convert_to_tensor, (truth, found)))
     if made is None:
@@ -77,9 +96,9 @@ def judge(dice):
     elif np.ndim(made):
         return f"The shape is {tuple(np.shape(made))}, expected one number: sum over all axes."
     try:
-        tf.function(dice)(truth, found)
+        tf.function(dice, autograph=False)(truth, found)
     except (NotImplementedError, TypeError, AttributeError):
-        return "It works on numbers, but not inside `fit`, which draws up a plan of the sums first. Use keras.ops, not NumPy."
+        return "It works on numbers, but not inside `fit`, which draws up a plan of the sums first. Use keras.ops alone, no NumPy and no float()."
     if np.isclose(float(made), right, rtol=1e-4):
         return "Right, and `flatten` was never needed."
     hint = next(
@@ -118,11 +137,41 @@ def pair_batches(folder, batch_size=4, size=128, train=False, seed=0):
 
 
 # %% Check
+def how_turned(plain, turned):
+    """About how many degrees each picture is turned, and whether it is mirrored: as the most similar one is."""
+    import cv2
+
+    side = plain.shape[1]
+    middle = (side - 1) / 2
+    inside = np.hypot(*(np.indices((side, side)) - middle)) < 0.45 * side
+    candidates = []
+    for image in plain:
+        sides = {"as it is": image, "mirrored": image[:, ::-1]}
+        for name, version in (sides | {"upside down": image[::-1]}).items():
+            for angle in range(-80, 81, 10):
+                move = cv2.getRotationMatrix2D((middle, middle), angle, 1)
+                version = np.ascontiguousarray(version)
+                warped = cv2.warpAffine(version, move, (side, side))[inside]
+                candidates.append((warped, abs(angle), name))
+    nearest = [
+        min(candidates, key=lambda one: np.abs(one[0] - image[inside]).mean())
+        for image in turned
+    ]
+    return [angle for _, angle, _ in nearest], {name for *_, name in nearest}
+
+
 def judge(pair_batches):
     def whole(sequence):
         return np.concatenate([sequence[index][0] for index in range(len(sequence))])
 
-    folder = FEW / "valid"
+    folder, stopped = FEW / "valid", set()
+    for given in (folder, str(folder)):
+        try:
+            pair_batches(given, size=64)
+        except TypeError:
+            stopped.add("text" if isinstance(given, str) else "Path")
+    if len(stopped) == 1:
+        return f'`folder` can be a text or a Path, and yours takes no {stopped.pop()}. Write f"{{folder}}/imgs".'
     valid = pair_batches(folder, size=64)
     if valid is None:
         return "Nothing was returned. Return the DataGenerator."
@@ -146,7 +195,9 @@ def judge(pair_batches):
     if not all(image.tobytes() in known for image in made):
         return "The validation pictures are turned or mirrored. Without `train` give no `augment`."
     elif not (np.array_equal(made, plain[0]) and np.array_equal(later, plain[0])):
-        return "The validation pictures are shuffled. Give `shuffle=train`."
+        if getattr(valid, "shuffle", True):
+            return "The validation pictures are shuffled. Give `shuffle=train`."
+        return "The validation pictures do not come in the order of their names. Take the stems of `find_pairs`."
     first, again, other = (
         whole(pair_batches(folder, size=64, train=True, seed=seed))
         for seed in (1, 1, 2)
@@ -170,10 +221,17 @@ def judge(pair_batches):
     turned = np.sum((images[..., :1] > 0.5) & (masks > 0.5)) / np.sum(
         (images[..., :1] > 0.5) | (masks > 0.5)
     )
+    angles, sides = how_turned(plain[0], np.concatenate([first, other]))
     if not np.isin(masks, (0, 1)).all():
         return "The masks hold values between 0 and 1. A mask is turned by its nearest pixel."
     elif turned < 0.9:
         return "Images and masks are turned differently. Change both in one place."
+    elif "upside down" in sides:
+        return 'Some pictures stand upside down. Mirror them left to right only: RandomFlip("horizontal").'
+    elif "mirrored" not in sides:
+        return "The training pictures are turned, but not mirrored."
+    elif max(angles) > 30:
+        return f"A picture is turned by about {max(angles)} degrees. At most 20: the number of RandomRotation is a part of a whole turn, 20 / 360."
     else:
         return "Right: sharp masks, equal turns, a seed of its own, and a validation that stays as it is."
 
@@ -194,14 +252,27 @@ def judge(whole_iou):
     if score is not None:
         with contextlib.suppress(ZeroDivisionError):
             empty = whole_iou([0, 0], [0, 0])
+    hints = {
+        2 * 60 / (60 + 120): "That is Dice.",
+        50: "A fraction, not percent.",
+        61 / 121: "Add no 1.",
+        2: "The other way round: both divided by either.",
+        60 / 180: "`either` already holds the pixels of `both`.",
+    }
     if score is None:
         return "Nothing was returned: print only shows a number, return gives it back."
+    elif np.ndim(score):
+        return "Return one number, for all batches together."
     elif np.isclose(score, 0.3):
         return "You return 0.30, the mean over batches: 20 pixels weigh as much as 100."
     elif np.isclose(score, 0.6):
         return "You return 0.60: a batch was left out, one of 20 pixels in either mask and none in both."
     elif not np.isclose(score, 0.5):
-        return f"You return {score:.3g}, expected 0.5: sum first, divide once."
+        hint = next(
+            (text for value, text in hints.items() if np.isclose(score, value)),
+            "Sum first, divide once.",
+        )
+        return f"You return {score:.3g}, expected 0.5. {hint}"
     else:
         return (
             "Right."
