@@ -19,7 +19,7 @@ html_title = project
 extensions = ["myst_nb", "sphinx_revealjs"]
 root_doc = "README"
 MORE = ["docs/*.md", "data_sample/README.md", "notebooks/code_2019/README.md"]
-include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", *MORE]
+include_patterns = ["README.md", "notebooks/[0-9]*.ipynb", "notebooks/q[0-9]*.ipynb", *MORE]
 nitpicky = True
 
 nb_execution_mode = "off"
@@ -57,7 +57,8 @@ def contents(app, caption, *patterns):
     for place, path in enumerate(paths):
         if path.suffix == ".ipynb":
             title = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]).splitlines()[0][2:]
-            entries[place] = f"{path.name[:2]} {title} <{entries[place]}>"
+            number = f"{path.name[:2]} " if path.name[0] != "q" else ""
+            entries[place] = f"{number}{title} <{entries[place]}>"
     return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```", ""])
 
 
@@ -92,6 +93,7 @@ def as_a_page(app, docname, source):
     """What a page needs besides the text of its file, which stays as it is."""
     if docname == root_doc:
         source[0] += contents(app, "Notebooks", "notebooks/[0-9]*.ipynb")
+        source[0] += contents(app, "Quizzes", "notebooks/q[0-9]*.ipynb")
         source[0] += contents(app, "More", *MORE)
     elif not str(app.env.doc2path(docname)).endswith(".ipynb"):
         source[0] = with_anchors_of_github(source[0])

@@ -2,12 +2,17 @@
 
 import doctest
 import json
+import os
 import re
+import subprocess
 import sys
 from itertools import accumulate
 from pathlib import Path
 
 import pytest
+import yaml
+
+from segfeed.distributed.cluster import ClusterSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -157,3 +162,44 @@ def test_save_stores_what_was_measured_only_when_all_notebooks_ran(tmp_path, mon
 def test_the_lines_of_a_page_print_what_it_says(page):
     done = doctest.testfile(str(ROOT / "docs" / f"{page}.md"), module_relative=False)
     assert done.attempted > 15 and not done.failed
+
+
+def run_lines(tmp_path, lines, programs, **environment):
+    """What bash prints for these lines, where the programs of the cluster are ours."""
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    environment |= {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-ec", lines], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def after(mark, kind):
+    page = (ROOT / "docs" / "many_machines.md").read_text(encoding="utf-8")
+    return re.search(rf"<!-- {mark} -->\n```{kind}\n(.*?)\n```", page, re.DOTALL)[1]
+
+
+READ = """
+import sys; sys.path.insert(0, sys.argv[1])
+from segfeed.distributed.cluster import ClusterSpec
+print(ClusterSpec.read())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the lines are for bash")
+@pytest.mark.tensorflow
+def test_the_lines_for_slurm_and_kubernetes_tell_each_worker_its_place(tmp_path):
+    (tmp_path / "read.py").write_text(READ, encoding="utf-8")
+    read = {"segfeed": f'exec "{sys.executable}" "{tmp_path}/read.py" "{ROOT}"'}
+    slurm = {"scontrol": "printf 'node%s\\n' 7 12", "srun": 'for n in 0 1; do SLURM_PROCID=$n "$@"; done'}
+    said = run_lines(tmp_path, after("slurm", "bash"), read | slurm, SLURM_JOB_NODELIST="node[7,12]")
+    assert said.splitlines() == [f"ClusterSpec(addresses=['node7:2222', 'node12:2222'], rank={n})" for n in (0, 1)]
+
+    service, job = yaml.safe_load_all(after("kubernetes", "yaml"))
+    name, spec = service["metadata"]["name"], job["spec"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]} == {"job-name": name}
+    assert spec["template"]["spec"]["subdomain"] == name and service["spec"]["clusterIP"] == "None"
+    (lines,) = spec["template"]["spec"]["containers"][0]["args"]
+    addresses = [f"{name}-{n}.{name}:2222" for n in range(spec["completions"])]
+    for n in range(spec["completions"]):
+        assert run_lines(tmp_path, lines, read, JOB_COMPLETION_INDEX=str(n)) == f"{ClusterSpec(addresses, n)}\n"

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from segfeed import DataGenerator, iou_per_class, lesson_plots, plots
+from segfeed import DataGenerator, iou_per_class, lesson_plots, plots, worker_plots
 
 Call = namedtuple("Call", "what thread start end")
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
@@ -465,3 +465,20 @@ def test_the_answers_of_networks_are_drawn_beside_the_mask_with_their_iou():
     drawn = lesson_plots.plot_answers(np.zeros((4, 4, 3)), mask, answers)
     assert drawn.text == "IoU of this picture: all 0.50, right 1.00, none 0.00"
     assert titles(drawn) == ["true mask", *answers]
+
+
+def test_the_parts_of_workers_are_drawn_and_counted():
+    read = [(epoch, step, rank, "0001") for epoch in (0, 1) for step in (0, 1) for rank in (0, 0, 1)]
+    drawn = worker_plots.plot_parts(read)
+    assert drawn.text == "Samples read in 2 epochs: worker 0 8, worker 1 4"
+    assert [axis.get_title() for axis in drawn.figure.axes] == ["Epoch 0", "Epoch 1"]
+    bars = [patch for patch in drawn.figure.axes[0].patches]
+    assert len(bars) == 6 and len({(bar.get_x(), bar.get_y()) for bar in bars}) == 6, "none hides another"
+    assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in bars}) == 2
+
+
+def test_trainings_that_agree_are_rings_around_one_point_and_the_largest_difference_is_said():
+    drawn = worker_plots.plot_agreement({"one": [2.0, 1.0], "two": [2.0, 1.001], "three": [2.0, 1.0]})
+    assert drawn.text == "3 trainings; losses of one epoch differ by 1e-03 at most"
+    sizes = [line.get_markersize() for line in drawn.figure.axes[0].lines]
+    assert sizes == sorted(set(sizes)), "each ring is larger than the one before"

@@ -24,7 +24,7 @@ REQUIREMENTS = os.path.join(ROOT, "requirements.txt")
 STAMP = os.path.join(VENV, "made-from")
 LOG = os.path.join(ROOT, "setup.log")
 OLDEST, NEWEST = (3, 11), (3, 13)
-GIGABYTES = 4  # .venv takes 3.2 GB, and pip unpacks beside it
+GIGABYTES = 4  # .venv takes 3.5 GB, and pip unpacks beside it
 
 
 def version(number):
@@ -94,7 +94,7 @@ def explain():
 
 def make():
     check_python()
-    print("Setting up .venv: about 920 MB to download, some minutes, once ...", flush=True)
+    print("Setting up .venv: about 1 GB to download, some minutes, once ...", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
     if os.path.exists(LOG):
         os.remove(LOG)

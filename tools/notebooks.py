@@ -29,6 +29,7 @@ sys.path.append(str(ROOT / "notebooks"))
 from exercises import Exercise, read_exercises  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+QUIZZES = sorted((ROOT / "notebooks").glob("q[0-9]_*.ipynb"))
 BUILD = ROOT / "build"
 GUIDE = ROOT / "docs" / "instructor.md"
 LINKS = "<!-- links -->"
@@ -154,7 +155,7 @@ def weave(path: Path) -> nbformat.NotebookNode:
         cells[check].source = f'{exercise.name} = check("{exercise.number}", {exercise.name})'
         cells.insert(check + 1, nbformat.v4.new_markdown_cell(folded(exercise)))
     headings = [place for place, cell in enumerate(cells) if cell.source.startswith("## ")]
-    for begin, end in reversed(list(zip(headings, [*headings[1:], len(cells)], strict=True))):
+    for begin, end in reversed(list(zip(headings, [*headings, len(cells)][1:], strict=True))):
         heading = cells[begin].source.splitlines()[0].removeprefix("## ")
         if heading != "Setup" and any(cell.cell_type == "code" for cell in cells[begin:end]):
             source = f'{REJOIN}\n%run -i ../tools/rejoin.py {path.name[:2]} "{heading}"'
@@ -181,7 +182,7 @@ def number_ids(path: Path, notebook: nbformat.NotebookNode) -> None:
 def run() -> None:
     BUILD.mkdir(exist_ok=True)
     exporter = HTMLExporter(template_name="lab")
-    for path in NOTEBOOKS:
+    for path in [*NOTEBOOKS, *QUIZZES]:
         notebook, _, _ = execute(path)
         nbformat.write(notebook, BUILD / path.name)
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title(notebook)}})
@@ -190,9 +191,9 @@ def run() -> None:
 
 def save(names: tuple[str, ...]) -> None:
     measured = {}
-    for path in [*NOTEBOOKS, *sorted((ROOT / "tests").glob("*.ipynb"))]:
+    for path in [*NOTEBOOKS, *QUIZZES, *sorted((ROOT / "tests").glob("*.ipynb"))]:
         if path.name.startswith(names):
-            if path in NOTEBOOKS:
+            if path in NOTEBOOKS or path in QUIZZES:
                 nbformat.write(weave(path), path)
             notebook, seconds, peak = execute(path)
             if path in NOTEBOOKS:
@@ -210,7 +211,7 @@ if __name__ == "__main__":
         if sys.argv[1:] == ["run"]:
             run()
         elif sys.argv[1:] == ["weave"]:
-            for path in NOTEBOOKS:
+            for path in [*NOTEBOOKS, *QUIZZES]:
                 nbformat.write(weave(path), path)
         elif sys.argv[1:2] == ["save"]:
             save(tuple(sys.argv[2:]) or ("",))

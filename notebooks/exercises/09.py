@@ -1,48 +1,7 @@
 """Exercises of notebook 09: their stubs, hints, solutions and checks."""
 
 
-# %% 1. One IoU
-# %% Hint 1
-# A mean of fractions is not the fraction of the whole. Sum over the workers first, `both` and `either` each for
-# itself, and divide once.
-# %% Hint 2
-# `zip(*counts)` turns the pairs into two columns, and `sum` adds up each. Return `both / either if either else 1.0`.
-# %% Solution
-def iou_of(counts):
-    both, either = (sum(column) for column in zip(*counts))
-    return both / either if either else 1.0
-
-
-# %% Check
-def judge(iou_of):
-    cases = {
-        ((90, 100), (0, 20)): 0.75,
-        ((3, 4),): 0.75,
-        ((5, 10), (0, 0), (1, 2)): 0.5,
-        ((0, 0), (0, 0)): 1.0,
-    }
-    try:
-        mine = {case: iou_of(list(case)) for case in cases}
-    except ZeroDivisionError:
-        mine = dict.fromkeys(cases, "a division by zero")
-    wrong = [case for case in cases if mine[case] != cases[case]]
-    if None in mine.values():
-        return "Nothing was returned: print only shows a number, return gives it back."
-    elif "a division by zero" in mine.values():
-        return "A worker without any pixel of the class divides by zero: sum first, and ask whether the sum is 0."
-    elif not wrong:
-        return "Right: sums first, then one fraction."
-    else:
-        mean = np.mean([both / either for both, either in wrong[0] if either] or [1])
-        hint = (
-            "That is the mean of the workers' IoUs: sum both and either first."
-            if mine[wrong[0]] == mean
-            else ""
-        )
-        return f"iou_of({list(wrong[0])}) should be {cases[wrong[0]]}, yours is {mine[wrong[0]]}. {hint}"
-
-
-# %% 2. Whose picture?
+# %% 1. Whose picture?
 # %% Hint 1
 # What counts is where the sample stands in the order, not its number. Its place says in which batch it is, and its
 # place *within* that batch says who reads it.
@@ -82,6 +41,47 @@ def judge(who_reads):
         return "The two are exchanged: (step, rank)."
     else:
         return f"who_reads{problems[wrong]} should be {right[wrong]}, yours is {mine[wrong]}."
+
+
+# %% 2. One IoU
+# %% Hint 1
+# A mean of fractions is not the fraction of the whole. Sum over the workers first, `both` and `either` each for
+# itself, and divide once.
+# %% Hint 2
+# `zip(*counts)` turns the pairs into two columns, and `sum` adds up each. Return `both / either if either else 1.0`.
+# %% Solution
+def iou_of(counts):
+    both, either = (sum(column) for column in zip(*counts))
+    return both / either if either else 1.0
+
+
+# %% Check
+def judge(iou_of):
+    cases = {
+        ((90, 100), (0, 20)): 0.75,
+        ((3, 4),): 0.75,
+        ((5, 10), (0, 0), (1, 2)): 0.5,
+        ((0, 0), (0, 0)): 1.0,
+    }
+    try:
+        mine = {case: iou_of(list(case)) for case in cases}
+    except ZeroDivisionError:
+        mine = dict.fromkeys(cases, "a division by zero")
+    wrong = [case for case in cases if mine[case] != cases[case]]
+    if None in mine.values():
+        return "Nothing was returned: print only shows a number, return gives it back."
+    elif "a division by zero" in mine.values():
+        return "A worker without any pixel of the class divides by zero: sum first, and ask whether the sum is 0."
+    elif not wrong:
+        return "Right: sums first, then one fraction."
+    else:
+        mean = np.mean([both / either for both, either in wrong[0] if either] or [1])
+        hint = (
+            "That is the mean of the workers' IoUs: sum both and either first."
+            if mine[wrong[0]] == mean
+            else ""
+        )
+        return f"iou_of({list(wrong[0])}) should be {cases[wrong[0]]}, yours is {mine[wrong[0]]}. {hint}"
 
 
 # %% 3. What the network carries
