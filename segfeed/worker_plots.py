@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations, groupby
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def plot_parts(read: Sequence[tuple[int, int, int, str]]) -> DescribedFigure:
     return DescribedFigure(figure, f"Samples read in {len(epochs)} epochs: {said}")
 
 
-def _looks(rank: int) -> dict[str, str]:
+def _looks(rank: int) -> dict[str, Any]:
     return {"facecolor": COLOURS[rank], "hatch": HATCHES[rank]}
 
 
@@ -55,7 +56,7 @@ def plot_agreement(runs: Mapping[str, Sequence[float]]) -> DescribedFigure:
     figure = Figure(figsize=(9.2, 3.6), layout="constrained")
     axes = figure.subplots()
     for number, (name, losses) in enumerate(runs.items()):
-        style = {"marker": "o", "markersize": 7 + 6 * number, "mfc": "none", "mew": 2, "lw": 1}
+        style: dict[str, Any] = {"marker": "o", "markersize": 7 + 6 * number, "mfc": "none", "mew": 2, "lw": 1}
         axes.plot(range(1, len(losses) + 1), losses, color=SHADES[number % len(SHADES)], label=name, **style)
     axes.set_xticks(range(1, len(losses) + 1))
     axes.set_xlabel("epoch", fontsize=12)
