@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
     ROOT / "README.md",
     *sorted(ROOT.glob("notebooks/[0-9]*.ipynb")),
+    *sorted(ROOT.glob("notebooks/q[0-9]*.ipynb")),
     *sorted(ROOT.glob("docs/*.md")),
     ROOT / "data_sample" / "README.md",
     ROOT / "notebooks" / "code_2019" / "README.md",

@@ -11,11 +11,12 @@ pytestmark = pytest.mark.site
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = [f"notebooks/{path.stem}" for path in sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))]
+QUIZZES = [f"notebooks/{path.stem}" for path in sorted(ROOT.glob("notebooks/q[0-9]*.ipynb"))]
 REST = [f"docs/{path.stem}" for path in sorted(ROOT.glob("docs/*.md"))] + [
     "data_sample/README",
     "notebooks/code_2019/README",
 ]
-NAMES = ["README", *NOTEBOOKS, *REST]
+NAMES = ["README", *NOTEBOOKS, *QUIZZES, *REST]
 SCREENS = {
     "wide light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "phone dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
