@@ -13,6 +13,7 @@ from test_notebooks import read_exercises, said_of, tool
 ROOT = Path(__file__).resolve().parent.parent
 each_quiz = pytest.mark.parametrize("path", tool.QUIZZES, ids=lambda path: path.stem)
 
+IOU = "np.sum((truth == 1) & found & (truth < 255)) / np.sum(((truth == 1) | found) & (truth < 255))"  # of these masks
 # by quiz and question: answers, and words of the reply
 WRONG = {
     ("q1", 0): [
@@ -47,6 +48,8 @@ WRONG = {
         ("(np.mean(grains == 0), np.mean(grains == 0))", "IoU of ground"),
         ("(np.mean(grains == 0), 0.5)", "no pixel was called grain"),
         ("(0.5, 0)", "Count the pixels"),
+        ("(88, 0)", "not percent"),
+        ("(0, np.mean(grains == 0))", "exchanged"),
         ("(None, 0)", "two numbers"),
     ],
     ("q1", 5): [
@@ -60,6 +63,8 @@ WRONG = {
         ("1 / 3", "80 ms and not 60"),
         ("25", "from 0 to 1"),
         ("20", "milliseconds"),
+        ("75", "from 0 to 1"),
+        ("'25%'", "a sign for percent"),
         ("0.1", "Compare 20 ms"),
     ],
     ("q2", 1): [
@@ -73,6 +78,8 @@ WRONG = {
     ("q2", 2): [
         ("lambda name: name", "are of one stone"),
         ("lambda name: name[:5]", "two stones"),
+        ("lambda name: name[:6]", "many digits"),
+        ("lambda name: name.split('_')[:1]", "Return a text"),
         ("lambda name: print(name)", "Nothing was returned"),
     ],
     ("q2", 3): [
@@ -81,12 +88,14 @@ WRONG = {
         ("lambda t, f: np.mean(((t == 1) == f)[t != 255])", "the accuracy"),
         ("lambda t, f: f", "expected one number"),
         ("lambda t, f: 0.5", "at least one calls grain"),
+        (f"lambda t, f: {IOU}", "from the two arguments"),
         ("lambda t, f: print(t)", "Nothing was returned"),
     ],
     ("q2", 4): [("'test'", "no test any more"), ("'train'", "by heart"), ("'all'", "Give train")],
     ("q2", 5): [
         ("16", "left out"),
         ("5", "of a row"),
+        ("(5, 5)", "Multiply"),
         ("36", "are enough"),
         ("15.25", "whole"),
         ("9", "one row first"),

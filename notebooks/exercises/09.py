@@ -26,6 +26,8 @@ def judge(who_reads):
     ]
     right = [(place // size, place % size % world) for place, size, world in at_place]
     mine = [who_reads(*problem) for problem in problems]
+    if all(isinstance(answer, list) for answer in mine):
+        mine = [tuple(answer) for answer in mine]
     wrong = next((n for n, answer in enumerate(mine) if answer != right[n]), None)
     if None in mine:
         return "Let the function return (step, rank)."
@@ -37,6 +39,11 @@ def judge(who_reads):
         return "That is the place in the list of ids. Look for the number's place in `order` first."
     elif mine == [(place // size, place % world) for place, size, world in at_place]:
         return "The step is right. Deal anew in each batch: count from the batch's first sample."
+    elif mine == [
+        (order[number] // size, order[number] % size % world)
+        for order, number, size, world in problems
+    ]:
+        return "order[number] is the sample at that place. You need the place of that sample: order.index(number)."
     elif mine == [(rank, step) for step, rank in right]:
         return "The two are exchanged: (step, rank)."
     else:
@@ -71,7 +78,7 @@ def judge(iou_of):
     if None in mine.values():
         return "Nothing was returned: print only shows a number, return gives it back."
     elif "a division by zero" in mine.values():
-        return "A worker without any pixel of the class divides by zero: sum first, and ask whether the sum is 0."
+        return "Something divides by zero. Sum over the workers first. If nobody has a pixel of the class, the sum is 0: return 1.0."
     elif not wrong:
         return "Right: sums first, then one fraction."
     else:
@@ -101,12 +108,15 @@ def judge(gigabits):
     mistakes = {
         6.4: "Those are gigabytes: a byte has 8 bits.",
         0.8: "That is one machine's share, or divided by 8: multiply by machines and by 8.",
+        51: "Do not round.",
     }
     mistakes[round(51.2e9 / 2**30, 6)] = (
         "A gigabit of a network is 10**9 bits, not 2**30."
     )
     if mine is None:
         return "Nothing was returned: print only shows a number, return gives it back."
+    elif abs(mine - 51.2) < 1e-9 and abs(gigabits(3, 700, 50_000) - 0.84) > 1e-9:
+        return f"For 64 machines it is right. For 3 machines with 700 pairs of 50,000 bytes it should be 0.84, yours is {gigabits(3, 700, 50_000):g}. Use all three arguments, and do not round."
     elif abs(mine - 51.2) < 1e-9:
         return f"Right: {mine:.1f} gigabits a second, more than a network card of 40 gigabits."
     else:

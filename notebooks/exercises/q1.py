@@ -20,8 +20,8 @@ def judge(wrong_pairs):
         3: "The first pair is right: both lists begin with grain_1.",
         4: "There are only three pairs: zip ends with the shorter list.",
     }
-    if wrong_pairs == 2:
-        return "Right: grain_10 gets the mask of grain_2, and grain_2 that of grain_3. grain_3 is lost. Nothing is said."
+    if str(wrong_pairs).strip() == "2":
+        return "Right: grain_10 gets the mask of grain_2, and grain_2 that of grain_3. The image grain_3 is lost. Nothing is said."
     return f"It is not {wrong_pairs}. {hints.get(wrong_pairs, 'Sort both lists on paper, and compare the stems.')}"
 
 
@@ -83,7 +83,7 @@ def judge(batches):
 # %% Hint 1
 # Which of the two may get values that were not there before?
 # %% Hint 2
-# A pixel of a smaller photograph is the average of several. The average of ground and grain is nothing.
+# A pixel of a smaller photograph is the average of several. The average of ground and grain is neither of the two.
 # %% Stub
 smaller = {"image": None, "mask": None}  # "nearest" or "average"
 
@@ -124,9 +124,11 @@ def judge(all_ground):
         return "Give two numbers, the accuracy and the IoU of grain."
     accuracy, iou = map(float, all_ground)
     share = float(np.mean(grains == 0))
-    if np.isclose(accuracy, 100 * share) or np.isclose(iou, 100 * share):
+    if max(accuracy, iou) > 1:
         return "Give shares, from 0 to 1, and not percent."
-    elif np.isclose(accuracy, 1 - share):
+    elif accuracy == 0 and np.isclose(iou, share, atol=0.005):
+        return "The two are exchanged: first the accuracy."
+    elif np.isclose(accuracy, 1 - share, atol=0.005):
         return "That is the share of grain, which are the wrong pixels."
     elif not np.isclose(accuracy, share, atol=0.005):
         return f"The accuracy is not {accuracy:.3f}. Count the pixels that are ground in the mask."
@@ -156,7 +158,7 @@ def judge(who):
         "c": "That would be once for each batch, and the order would change within an epoch.",
         "d": "It is called: without that each epoch would have the same order.",
     }
-    letter = str(who).strip().lower()
+    letter = str(who).strip(" .)(").lower()
     if letter == "b":
         return "Right: Keras calls it, after each epoch."
     return f"It is not {letter}. {hints.get(letter, 'Give one of the letters a, b, c, d.')}"

@@ -18,8 +18,11 @@ def judge(waiting):
         0.75: "That is the share in which it works.",
         1 / 3: "20 ms of the real step, which has 80 ms and not 60.",
         25: "A share is from 0 to 1.",
+        75: "A share is from 0 to 1. And that is the part in which it works.",
         20: "Those are milliseconds. Which share of the real step are they?",
     }
+    if isinstance(waiting, str):
+        return "Give a number, without a sign for percent."
     if np.isclose(waiting, 0.25):
         return "Right: a quarter of the time. A faster loader would save at most that."
     hint = next(
@@ -54,6 +57,7 @@ def judge(gigabytes):
         right * 4: "That is in float32. In uint8 a value has one byte.",
         right * 1e9: "Those are bytes: divide by 10**9.",
         right * 1e3: "Those are megabytes.",
+        right * 1e9 / 2**30: "A gigabyte is 10**9 bytes here, not 2**30.",
     }
     if np.isclose(gigabytes, right, rtol=0.02):
         return f"Right, {right:.2f} GB. In float32 it would be {4 * right:.1f} GB: four times as much."
@@ -72,7 +76,7 @@ def judge(gigabytes):
 # %% Hint 1
 # Which pictures look alike, although they are different files?
 # %% Hint 2
-# Slices of one grain stone share their grains. All of one stone belong into one part.
+# Slices of one grain stone share their grains. All of one stone belong in one part.
 # %% Solution
 def group(name):
     return name.split("_")[0]
@@ -82,12 +86,17 @@ def group(name):
 def judge(group):
     names = ["stone7_slice01_left", "stone7_slice30_right", "stone12_slice01_left"]
     made = [group(name) for name in names]
+    many = [f"stone{number}_slice{number:02d}_left" for number in range(1, 131)]
     if None in made:
         return "Nothing was returned: print only shows a text, return gives it back."
     elif made[0] != made[1]:
         return f"{names[0]} and {names[1]} are of one stone, and you give {made[0]!r} and {made[1]!r}."
     elif made[0] == made[2]:
         return f"{names[0]} and {names[2]} are two stones, and both get {made[0]!r}."
+    elif not all(isinstance(one, str) for one in made):
+        return f"You return {type(made[0]).__name__}. Return a text."
+    elif len({group(name) for name in many}) < len(many):
+        return "Stones of many digits, such as stone12 and stone123, must not share a group. Take all before the first _."
     return "Right: a stone stays whole, in training, validation or test."
 
 
@@ -105,7 +114,9 @@ def known_iou(truth, found):
 
 # %% Check
 def judge(known_iou):
-    made = known_iou(truth.copy(), found.copy())
+    made, mirrored = (
+        known_iou(truth[:, ::way].copy(), found.copy()) for way in (1, -1)
+    )
     known, one = truth != 255, truth == 1
     right = np.sum(one & found & known) / np.sum((one | found) & known)
     hints = {
@@ -121,6 +132,10 @@ def judge(known_iou):
         return "Nothing was returned: print only shows a number, return gives it back."
     elif np.ndim(made):
         return f"The shape is {np.shape(made)}, expected one number."
+    elif np.isclose(made, right) and np.isclose(made, mirrored):
+        return (
+            "It must be computed from the two arguments: for another mask it is wrong."
+        )
     elif np.isclose(made, right):
         return (
             f"Right: {right:.2f}, and nobody is blamed for a pixel that nobody knows."
@@ -176,6 +191,8 @@ def judge(tiles):
         36: "Five in a row are enough.",
         15.25: "Tiles are whole: round up in each direction.",
     }
-    if tiles == 25:
+    if np.array_equal(tiles, (5, 5)):
+        return "Five rows of five. How many tiles are that? Multiply the two."
+    if str(tiles).strip() == "25":
         return "Right: five rows of five."
     return f"It is not {tiles}. {hints.get(tiles, 'Count one row first.')}"
