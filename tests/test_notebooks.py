@@ -445,8 +445,9 @@ def test_no_code_stands_under_a_second_heading_without_a_cell_that_rejoins():
     for path in PATHS:
         second, with_code = None, []
         for cell in nbformat.read(path, as_version=4).cells:
-            if cell.source.startswith("## "):
-                second = cell.source.splitlines()[0].removeprefix("## ")
+            if cell.cell_type == "markdown" and (heading := re.search(r"^## (.+)", cell.source, re.MULTILINE)):
+                assert heading.start() == 0, f"{heading[0]} must begin its cell"
+                second = heading[1]
             elif cell.cell_type == "code" and with_code[-1:] != [second]:
                 with_code.append(second)
         assert with_code == ["Setup", *rejoined(path)]
