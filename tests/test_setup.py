@@ -68,6 +68,18 @@ def test_readme_conda_and_set_up_name_the_same_pythons():
     assert f"python_full_version < '{newest}'" in LOCK
 
 
+def test_a_container_has_a_python_of_the_course_and_runs_commands_that_exist():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    recipe = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text(encoding="utf-8")
+    version = tuple(map(int, re.fullmatch(r"FROM python:(\d+)\.(\d+)\n", recipe).groups()))
+    assert bootstrap.OLDEST <= version <= bootstrap.NEWEST
+    program, *targets = container["postCreateCommand"].split()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert program == "make" and all(re.search(f"^{target}:", makefile, re.MULTILINE) for target in targets)
+    python = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert python == "${containerWorkspaceFolder}/" + re.search(r",(\.venv/bin/python)\)", makefile)[1]
+
+
 def matrix(monkeypatch):
     """What each session of the noxfile does, by its name and Python: its commands in one text. nox is not needed."""
     done = {}
