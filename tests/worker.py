@@ -1,4 +1,4 @@
-"""One worker of tests/test_workers.py and of notebook 09: three epochs in double precision, printed as JSON.
+"""One worker of tests/test_workers.py: three epochs in double precision, printed as JSON.
 
     python tests/worker.py fit|loop|cpus small|unet
 

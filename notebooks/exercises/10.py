@@ -37,10 +37,7 @@ def judge(rate):
         return "Nothing was returned: print only shows a number, return gives it back."
     elif not np.allclose(mine, right, rtol=1e-5):
         place = int(np.argmin(np.isclose(mine, right, rtol=1e-5)))
-        hint = next(
-            (text for value, text in hints.items() if np.isclose(mine[0], value)),
-            "Divide the rate by 1 + ….",
-        )
+        hint = hint_for(mine[0], hints, "Divide the rate by 1 + ….")
         return f"rate{cases[place]} should be {right[place]:.4g}, yours is {mine[place]:.4g}. {hint}"
     else:
         return "Right in all three cases."
@@ -100,14 +97,12 @@ def judge(dice):
     except (NotImplementedError, TypeError, AttributeError):
         return "It works on numbers, but not inside `fit`, which draws up a plan of the sums first. Use keras.ops alone, no NumPy and no float()."
     if np.isclose(float(made), right, rtol=1e-4):
-        return "Right, and `flatten` was never needed."
-    hint = next(
-        (
-            text
-            for value, text in hints.items()
-            if np.isclose(float(made), value, rtol=1e-4)
-        ),
+        return "Right: a sum needs no flattening."
+    hint = hint_for(
+        float(made),
+        hints,
         "(2 × the sum of the product + 1) / (the sum of both + 1).",
+        rtol=1e-4,
     )
     return (
         f"For a random pair you return {float(made):.3f}, expected {right:.3f}. {hint}"
@@ -268,10 +263,7 @@ def judge(whole_iou):
     elif np.isclose(score, 0.6):
         return "You return 0.60: a batch was left out, one of 20 pixels in either mask and none in both."
     elif not np.isclose(score, 0.5):
-        hint = next(
-            (text for value, text in hints.items() if np.isclose(score, value)),
-            "Sum first, divide once.",
-        )
+        hint = hint_for(score, hints, "Sum first, divide once.")
         return f"You return {score:.3g}, expected 0.5. {hint}"
     else:
         return (

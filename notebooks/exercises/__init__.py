@@ -3,7 +3,7 @@
 NN.py holds those of notebook NN, and nobody reads it to solve them. Its parts begin with `# %%`: the title of an
 exercise, then `Stub` (else the first line of the solution, a function, with `...` for its body), `Hint 1`, `Hint 2`,
 `Solution`, perhaps `Remark`, and `Check`: a function `judge` that takes the answer and returns words, which begin
-with "Right" for a right one. It sees the names of the notebook, as the stub and the solution do. An exercise whose
+with "Right" for a right one. It sees the names of the notebook, as the stub and the solution do, and `hint_for`. An exercise whose
 answer another notebook takes over has `Names` too: the imports that the answer needs there.
 """
 
@@ -18,6 +18,8 @@ import types
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
+
+import numpy as np
 
 PARTS = {"Stub", "Hint 1", "Hint 2", "Names", "Solution", "Remark", "Check"}
 # of the learner, for other notebooks
@@ -175,7 +177,18 @@ def _exercise(number: str) -> Exercise:
     )
 
 
+def hint_for(
+    value: float, hints: dict[float, str], otherwise: str, **tolerance: float
+) -> str:
+    """The hint for a wrong number that is near `value`, as `np.isclose` says; the first of several."""
+    near = (
+        hint for wrong, hint in hints.items() if np.isclose(value, wrong, **tolerance)
+    )
+    return next(near, otherwise)
+
+
 def _judge(exercise: Exercise, answer: Any, names: dict[str, Any]) -> str:
+    names["hint_for"] = hint_for
     try:
         exec(exercise.check, names)
         return names["judge"](answer)

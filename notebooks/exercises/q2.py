@@ -25,14 +25,7 @@ def judge(waiting):
         return "Give a number, without a sign for percent."
     if np.isclose(waiting, 0.25):
         return "Right: a quarter of the time. A faster loader would save at most that."
-    hint = next(
-        (
-            text
-            for value, text in hints.items()
-            if np.isclose(waiting, value, atol=0.01)
-        ),
-        "Compare 20 ms with the real step.",
-    )
+    hint = hint_for(waiting, hints, "Compare 20 ms with the real step.", atol=0.01)
     return f"It is not {waiting}. {hint}"
 
 
@@ -61,14 +54,7 @@ def judge(gigabytes):
     }
     if np.isclose(gigabytes, right, rtol=0.02):
         return f"Right, {right:.2f} GB. In float32 it would be {4 * right:.1f} GB: four times as much."
-    hint = next(
-        (
-            text
-            for value, text in hints.items()
-            if np.isclose(gigabytes, value, rtol=0.02)
-        ),
-        "Pictures × height × width × 4 bytes.",
-    )
+    hint = hint_for(gigabytes, hints, "Pictures × height × width × 4 bytes.", rtol=0.02)
     return f"It is not {gigabytes}. {hint}"
 
 
@@ -140,8 +126,9 @@ def judge(known_iou):
         return (
             f"Right: {right:.2f}, and nobody is blamed for a pixel that nobody knows."
         )
-    hint = next(
-        (text for value, text in hints.items() if np.isclose(made, value)),
+    hint = hint_for(
+        made,
+        hints,
         "Truth and answer share what both call grain; divide by what at least one calls grain.",
     )
     return f"It is not {float(made):.3f}. {hint}"
